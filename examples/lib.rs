@@ -1,0 +1,1 @@
+//! Examples of partyrs; each is a program of its own.

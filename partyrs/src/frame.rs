@@ -1,0 +1,324 @@
+//! Frames, and how a party's messages become frames and come out of them.
+//!
+//! A frame is what one WebSocket message carries: text or bytes. This module never
+//! looks at a socket; it only converts. The conversions run user code (serde), so
+//! the host calls them where a panic is caught.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// One WebSocket message as on the wire: UTF-8 text or bytes.
+///
+/// Cloning shares the payload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Frame {
+    /// A text message.
+    Text(ByteString),
+    /// A binary message.
+    Binary(Bytes),
+}
+
+/// What a client sent, as one of the party's own types.
+///
+/// Implemented for [`Frame`] (anything), [`String`] (text), [`Bytes`] (binary) and
+/// [`Json<T>`]; for a protocol of several messages derive it on an enum.
+///
+/// ```
+/// use partyrs::{Frame, FromFrame};
+///
+/// #[derive(Debug, PartialEq, FromFrame)]
+/// #[frame(tag = "type", rename_all = "kebab-case")]
+/// enum Ask {
+///     Say { text: String },
+///     LeaveTable,
+/// }
+///
+/// let ask = Ask::from_frame(Frame::text(r#"{"type":"say","text":"hi"}"#))?;
+/// assert_eq!(ask, Ask::Say { text: "hi".into() });
+/// # Ok::<(), partyrs::ParseError>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be read from a client's frame",
+    note = "add `#[derive(partyrs::FromFrame)]` to `{Self}`, or use `partyrs::Json<{Self}>`"
+)]
+pub trait FromFrame: Sized + Send + 'static {
+    /// Reads one message out of one frame.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`] says what is wrong and where; its text may be shown to the client.
+    fn from_frame(frame: Frame) -> Result<Self, ParseError>;
+}
+
+/// What a party sends: anything that has one frame form.
+///
+/// Implemented for [`Frame`], strings, bytes and [`Json<T>`]; derive it on an enum or
+/// struct of your own. Deriving accepts lifetimes, so that a message can borrow.
+///
+/// ```
+/// use partyrs::{Frame, IntoFrame};
+///
+/// #[derive(IntoFrame)]
+/// #[frame(tag = "type", rename_all = "kebab-case")]
+/// enum Tell<'a> {
+///     Said { from: &'a str, text: &'a str },
+/// }
+///
+/// let frame = Tell::Said { from: "ada", text: "hi" }.into_frame()?;
+/// assert_eq!(frame, Frame::text(r#"{"type":"said","from":"ada","text":"hi"}"#));
+/// # Ok::<(), partyrs::EncodeError>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent to a client",
+    note = "add `#[derive(partyrs::IntoFrame)]` to `{Self}`, or wrap it: `partyrs::Json(..)`"
+)]
+pub trait IntoFrame {
+    /// Writes the message as one frame.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] if the value has no frame form, such as a map with keys that are no strings.
+    fn into_frame(self) -> Result<Frame, EncodeError>;
+}
+
+/// A message that is JSON text: `T` by its serde implementation, without a tag.
+///
+/// As a party's `Message` it accepts text frames only. To send a value that has no
+/// `IntoFrame`, wrap it: `room.broadcast(Json(&scores))`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Json<T>(pub T);
+
+/// Why a client's frame did not become a message.
+///
+/// The text is meant for the client: it names what is wrong and where, never more of
+/// the frame than the tag or the name of a field.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// The party reads text, and the frame is binary.
+    #[error("expected a text message, got a binary one")]
+    NotText,
+    /// The party reads bytes, and the frame is text.
+    #[error("expected a binary message, got a text one")]
+    NotBinary,
+    /// The frame is not JSON, or not of the shape that the message has. The text of the
+    /// cause names the field, the line and the column.
+    #[error("{0}")]
+    Json(serde_json::Error),
+    /// The frame is JSON, but no object.
+    #[error("expected a JSON object with the key `{tag}`")]
+    NotAnObject {
+        /// The key that says which message it is.
+        tag: &'static str,
+    },
+    /// The object has no key that says which message it is.
+    #[error("missing key `{tag}`")]
+    MissingTag {
+        /// The key that was looked for.
+        tag: &'static str,
+    },
+    /// The key that says which message it is holds no string.
+    #[error("the key `{tag}` must be a string")]
+    TagNotAString {
+        /// The key that was looked at.
+        tag: &'static str,
+    },
+    /// The party knows no message of this name.
+    #[error("unknown {tag} `{found}`, expected one of {}", Names(.expected))]
+    UnknownTag {
+        /// The key that was looked at.
+        tag: &'static str,
+        /// What the client sent, cut after 64 characters.
+        found: String,
+        /// The names that the party knows.
+        expected: &'static [&'static str],
+    },
+    /// Text of the user's own, from a hand-written [`FromFrame`].
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Why a message could not be written as a frame.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The value's serde implementation failed, or it has no JSON form.
+    #[error("message has no JSON form")]
+    Json(#[source] serde_json::Error),
+}
+
+/// Writes `a`, `b`, `c` between backticks, for error texts.
+struct Names<'a>(&'a [&'static str]);
+
+impl Frame {
+    /// A text frame.
+    pub fn text(text: impl Into<ByteString>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// A binary frame.
+    pub fn binary(bytes: impl Into<Bytes>) -> Self {
+        Self::Binary(bytes.into())
+    }
+
+    /// The text, if it is a text frame.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// The payload, text or not.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
+    /// Length of the payload in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.payload().len()
+    }
+
+    /// Whether the payload is empty; an empty frame is a message like any other.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.payload().is_empty()
+    }
+}
+
+impl FromFrame for Frame {
+    fn from_frame(frame: Frame) -> Result<Self, ParseError> {
+        Ok(frame)
+    }
+}
+
+impl FromFrame for String {
+    fn from_frame(frame: Frame) -> Result<Self, ParseError> {
+        match frame {
+            Frame::Text(text) => Ok(text.to_string()),
+            Frame::Binary(_) => Err(ParseError::NotText),
+        }
+    }
+}
+
+impl FromFrame for Bytes {
+    fn from_frame(frame: Frame) -> Result<Self, ParseError> {
+        match frame {
+            Frame::Binary(bytes) => Ok(bytes),
+            Frame::Text(_) => Err(ParseError::NotBinary),
+        }
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> FromFrame for Json<T> {
+    fn from_frame(frame: Frame) -> Result<Self, ParseError> {
+        let text = frame.as_text().ok_or(ParseError::NotText)?;
+        serde_json::from_str(text).map(Json).map_err(ParseError::Json)
+    }
+}
+
+impl IntoFrame for Frame {
+    fn into_frame(self) -> Result<Frame, EncodeError> {
+        Ok(self)
+    }
+}
+
+impl IntoFrame for &Frame {
+    fn into_frame(self) -> Result<Frame, EncodeError> {
+        Ok(self.clone())
+    }
+}
+
+impl IntoFrame for String {
+    fn into_frame(self) -> Result<Frame, EncodeError> {
+        Ok(Frame::text(self))
+    }
+}
+
+impl IntoFrame for &String {
+    fn into_frame(self) -> Result<Frame, EncodeError> {
+        Ok(Frame::text(self.as_str()))
+    }
+}
+
+impl IntoFrame for &str {
+    fn into_frame(self) -> Result<Frame, EncodeError> {
+        Ok(Frame::text(self))
+    }
+}
+
+impl IntoFrame for Bytes {
+    fn into_frame(self) -> Result<Frame, EncodeError> {
+        Ok(Frame::Binary(self))
+    }
+}
+
+impl IntoFrame for Vec<u8> {
+    fn into_frame(self) -> Result<Frame, EncodeError> {
+        Ok(Frame::binary(self))
+    }
+}
+
+impl IntoFrame for &[u8] {
+    fn into_frame(self) -> Result<Frame, EncodeError> {
+        Ok(Frame::Binary(Bytes::copy_from_slice(self)))
+    }
+}
+
+impl<T: Serialize> IntoFrame for Json<T> {
+    fn into_frame(self) -> Result<Frame, EncodeError> {
+        serde_json::to_string(&self.0).map(Frame::text).map_err(EncodeError::Json)
+    }
+}
+
+impl ParseError {
+    /// A text of your own, for a [`FromFrame`] written by hand. The client sees it.
+    pub fn other(text: impl Into<String>) -> Self {
+        Self::Other(text.into())
+    }
+}
+
+impl std::fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, name) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}`{name}`")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_party_refuses_binary_and_a_bytes_party_refuses_text() {
+        assert!(matches!(String::from_frame(Frame::binary("x")), Err(ParseError::NotText)));
+        assert!(matches!(Bytes::from_frame(Frame::text("x")), Err(ParseError::NotBinary)));
+    }
+
+    #[test]
+    fn json_errors_say_what_is_wrong_and_where() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Move {
+            #[expect(dead_code, reason = "only parsed")]
+            x: i32,
+        }
+        let error = Json::<Move>::from_frame(Frame::text(r#"{"y":1}"#)).unwrap_err();
+        assert_eq!(error.to_string(), "missing field `x` at line 1 column 7");
+    }
+
+    #[test]
+    fn an_unknown_tag_names_what_is_known() {
+        let error = ParseError::UnknownTag { tag: "type", found: "x".into(), expected: &["join", "say"] };
+        assert_eq!(error.to_string(), "unknown type `x`, expected one of `join`, `say`");
+    }
+}
