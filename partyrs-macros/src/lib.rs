@@ -1,13 +1,105 @@
 //! Derives for the message protocols of partyrs.
+//!
+//! The way of an item through this crate: `ast` reads it into our nouns, with `attr` for
+//! what stands in `#[frame(..)]`; `check` holds all rules, and every mistake is reported at
+//! once; `expand` writes the impls. Nothing here knows how JSON is read or written: that is
+//! in `partyrs::__private`, which the written code calls.
 
-/// Reads a message out of a frame.
+mod ast;
+mod attr;
+mod case;
+mod check;
+mod expand;
+mod mistakes;
+
+use proc_macro::TokenStream;
+
+use crate::check::Direction;
+
+/// The impl of `partyrs::FromFrame` reads text frames that hold JSON.
+///
+/// # Shape
+///
+/// A message is one JSON object. For an enum, one key of the object, the tag, says which
+/// variant it is. It may stand anywhere, and is read fastest where it comes first.
+///
+/// | variant | frame |
+/// |---|---|
+/// | `Leave` | `{"type":"Leave"}` |
+/// | `Say { text: String }` | `{"type":"Say","text":"hi"}` |
+/// | `Move(Point)` | `{"type":"Move","x":1,"y":2}`: the keys of `Point`, by its `serde::Deserialize` |
+///
+/// A struct with named fields is the same without a tag. The type of a field needs
+/// `serde::Deserialize` too.
+///
+/// Keys that no field has are ignored, and an absent `Option` is `None`. A field that comes
+/// twice is an error; of two tags the first counts. A payload such as `Point` never sees the tag.
+///
+/// Types may be generic, but must own what they hold: a frame ends before its message does.
+///
+/// # Attributes
+///
+/// | `#[frame(..)]` | on | if absent |
+/// |---|---|---|
+/// | `tag = "kind"` | enum | `"type"` |
+/// | `rename_all = "kebab-case"` | enum: its tags; struct: its keys | as in the code |
+/// | `rename_all_fields = "camelCase"` | enum: the keys of its variants | as in the code |
+/// | `rename = "user-joined"` | variant, field | |
+///
+/// The cases are `lowercase`, `UPPERCASE`, `PascalCase`, `camelCase`, `snake_case`,
+/// `SCREAMING_SNAKE_CASE`, `kebab-case` and `SCREAMING-KEBAB-CASE`, with serde's meaning.
+///
+/// # Errors
+///
+/// `from_frame` gives a `ParseError` for a binary frame, for text that is not JSON to its
+/// very end, for JSON that is no object, for an object without a tag or with an unknown one
+/// (it names the known ones), and for a field that is missing or of the wrong kind (it names
+/// the field).
+///
+/// The cost of a frame is in proportion to its length. A value that is kept may be nested
+/// 126 deep, which no honest client reaches; one that is skipped, as deep as it likes.
 #[proc_macro_derive(FromFrame, attributes(frame))]
-pub fn from_frame(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    proc_macro::TokenStream::new()
+pub fn from_frame(item: TokenStream) -> TokenStream {
+    expand::derive(item.into(), Direction::FromFrame).into()
 }
 
-/// Writes a message as a frame.
+/// The impls of `partyrs::IntoFrame` are for the type and for references to it.
+///
+/// # Shape
+///
+/// The message becomes a text frame that holds one JSON object: for an enum the tag first, then the
+/// fields in the order of the code. It is written once, into one buffer; a variant without
+/// fields is not written at all, since its frame is a constant.
+///
+/// | variant | frame |
+/// |---|---|
+/// | `Left` | `{"type":"Left"}` |
+/// | `Said { text: &'a str }` | `{"type":"Said","text":"hi"}` |
+/// | `Moved(Point)` | `{"type":"Moved","x":1,"y":2}`: the keys of `Point`, by its `serde::Serialize` |
+///
+/// A struct with named fields is the same without a tag. The type of a field needs
+/// `serde::Serialize` too. Lifetimes and other parameters are accepted, so that a message
+/// can borrow what it tells.
+///
+/// A payload such as `Point` must be a struct, a map, or something else that JSON writes as an
+/// object; it must not have the tag among its keys.
+///
+/// # Attributes
+///
+/// | `#[frame(..)]` | on | if absent |
+/// |---|---|---|
+/// | `tag = "kind"` | enum | `"type"` |
+/// | `rename_all = "kebab-case"` | enum: its tags; struct: its keys | as in the code |
+/// | `rename_all_fields = "camelCase"` | enum: the keys of its variants | as in the code |
+/// | `rename = "user-joined"` | variant, field | |
+///
+/// The cases are those of [`FromFrame`](macro@FromFrame).
+///
+/// # Errors
+///
+/// `into_frame` gives an `EncodeError` if a payload is no object in JSON, or if a value has
+/// no JSON form, such as a map whose keys are lists.
 #[proc_macro_derive(IntoFrame, attributes(frame))]
-pub fn into_frame(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    proc_macro::TokenStream::new()
+pub fn into_frame(item: TokenStream) -> TokenStream {
+    expand::derive(item.into(), Direction::IntoFrame).into()
 }

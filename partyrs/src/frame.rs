@@ -91,8 +91,9 @@ pub struct Json<T>(pub T);
 
 /// Why a client's frame did not become a message.
 ///
-/// The text is meant for the client: it names what is wrong and where, never more of
-/// the frame than the tag or the name of a field.
+/// The text is meant for the client: it says what is wrong and where. It is short however
+/// long the frame is, and repeats of the frame at most a few words: an unknown tag, or a
+/// value of the wrong kind.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
@@ -103,9 +104,17 @@ pub enum ParseError {
     #[error("expected a binary message, got a text one")]
     NotBinary,
     /// The frame is not JSON, or not of the shape that the message has. The text of the
-    /// cause names the field, the line and the column.
-    #[error("{0}")]
+    /// cause says where: line and column.
+    #[error("{}", Short(.0))]
     Json(serde_json::Error),
+    /// A field is there, but its value is of the wrong kind.
+    #[error("field `{field}`: {}", Short(.error))]
+    Field {
+        /// The field's key in the frame.
+        field: &'static str,
+        /// What its type has to say, with line and column.
+        error: serde_json::Error,
+    },
     /// The frame is JSON, but no object.
     #[error("expected a JSON object with the key `{tag}`")]
     NotAnObject {
@@ -146,7 +155,17 @@ pub enum EncodeError {
     /// The value's serde implementation failed, or it has no JSON form.
     #[error("message has no JSON form")]
     Json(#[source] serde_json::Error),
+    /// The payload of a variant such as `Move(Point)` is a number, a list or the like, so
+    /// that it has no keys to write beside the tag.
+    #[error("the payload of `{variant}` is not an object in JSON")]
+    NotAnObject {
+        /// The variant's name in the frame.
+        variant: &'static str,
+    },
 }
+
+/// Writes the text of an error that repeats what the client sent, cut after 200 characters.
+struct Short<'a>(&'a serde_json::Error);
 
 /// Writes `a`, `b`, `c` between backticks, for error texts.
 struct Names<'a>(&'a [&'static str]);
@@ -285,6 +304,23 @@ impl ParseError {
     }
 }
 
+impl std::fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = self.0.to_string();
+        match text.char_indices().nth(200) {
+            None => f.write_str(&text),
+            Some((end, _)) => {
+                write!(f, "{}…", &text[..end])?;
+                // 0 is for an error without a place, from the type's own code.
+                match self.0.line() {
+                    0 => Ok(()),
+                    line => write!(f, " at line {line} column {}", self.0.column()),
+                }
+            }
+        }
+    }
+}
+
 impl std::fmt::Display for Names<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (index, name) in self.0.iter().enumerate() {
@@ -314,6 +350,15 @@ mod tests {
         }
         let error = Json::<Move>::from_frame(Frame::text(r#"{"y":1}"#)).unwrap_err();
         assert_eq!(error.to_string(), "missing field `x` at line 1 column 7");
+    }
+
+    #[test]
+    fn a_json_error_is_short_whatever_the_client_sent() {
+        let long = format!("\"{}\"", "é".repeat(100_000));
+        let error = Json::<u32>::from_frame(Frame::text(long)).unwrap_err().to_string();
+        assert!(error.starts_with("invalid type: string \"éé"), "{error}");
+        assert!(error.ends_with("é… at line 1 column 200002"), "{error}");
+        assert!(error.chars().count() < 250, "{error}");
     }
 
     #[test]

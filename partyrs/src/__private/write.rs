@@ -1,0 +1,79 @@
+//! Messages into JSON text.
+//!
+//! The written code knows the braces, the tag and the keys as literals; here the values
+//! come between them, straight into the one buffer that becomes the frame.
+
+use bytestring::ByteString;
+use serde::Serialize;
+
+use crate::{EncodeError, Frame};
+
+/// Room for a short message, so that its buffer is allocated once.
+const TEXT_BYTES_USUAL: usize = 128;
+
+/// What `#[derive(IntoFrame)]` writes for the item itself; both of its `IntoFrame` impls call it.
+pub trait WriteMessage {
+    /// The message as a frame.
+    fn write(&self) -> Result<Frame, EncodeError>;
+}
+
+/// The JSON of one message as far as it is written; an object that is still open.
+#[derive(Debug)]
+pub struct Text {
+    json: Vec<u8>,
+}
+
+impl Text {
+    /// Begins with `json`: the opening brace, and what follows it that is known beforehand.
+    #[must_use]
+    pub fn starting(json: &str) -> Self {
+        let mut text = Self { json: Vec::with_capacity(TEXT_BYTES_USUAL.max(2 * json.len())) };
+        text.literal(json);
+        text
+    }
+
+    /// Adds JSON that is known beforehand.
+    pub fn literal(&mut self, json: &str) {
+        self.json.extend_from_slice(json.as_bytes());
+    }
+
+    /// Adds a value after its key.
+    pub fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        serde_json::to_writer(&mut self.json, value).map_err(EncodeError::Json)
+    }
+
+    /// Adds the keys of `payload` after the tag; a payload without any (a unit struct) adds none.
+    pub fn payload<T: Serialize + ?Sized>(
+        &mut self,
+        variant: &'static str,
+        payload: &T,
+    ) -> Result<(), EncodeError> {
+        let start = self.json.len();
+        self.value(payload)?;
+        // The payload has been written as an object of its own. Its brace gives way to the
+        // comma after the tag, and its end to the end that all messages get.
+        match &self.json[start..] {
+            b"{}" | b"null" => self.json.truncate(start),
+            [b'{', .., b'}'] => {
+                self.json[start] = b',';
+                self.json.pop();
+            }
+            _ => return Err(EncodeError::NotAnObject { variant }),
+        }
+        Ok(())
+    }
+
+    /// Closes the object.
+    #[must_use]
+    pub fn ending(mut self) -> Frame {
+        self.json.push(b'}');
+        let text = String::from_utf8(self.json).expect("serde_json writes UTF-8");
+        Frame::text(text)
+    }
+}
+
+/// A message that is always the same; nothing is allocated.
+#[must_use]
+pub fn constant(json: &'static str) -> Frame {
+    Frame::Text(ByteString::from_static(json))
+}

@@ -1,0 +1,142 @@
+//! The written code stands among any names of the user's, needs no crate but `partyrs`, and
+//! warns of nothing.
+
+#![deny(
+    deprecated,
+    elided_lifetimes_in_paths,
+    explicit_outlives_requirements,
+    let_underscore_drop,
+    missing_docs,
+    non_local_definitions,
+    private_bounds,
+    private_interfaces,
+    redundant_lifetimes,
+    single_use_lifetimes,
+    trivial_casts,
+    unreachable_pub,
+    unused,
+    unused_lifetimes,
+    unused_qualifications,
+    unused_results
+)]
+#![deny(clippy::all, clippy::pedantic, clippy::nursery)]
+
+// From here on `::serde` and `::serde_json` are other crates.
+#[expect(unused_extern_crates, reason = "only their names count")]
+extern crate partyrs as serde;
+#[expect(unused_extern_crates, reason = "only their names count")]
+extern crate partyrs as serde_json;
+
+use partyrs::{Frame, FromFrame as Reads, IntoFrame as Writes};
+
+/// A module in which nothing is called what it seems.
+#[no_implicit_prelude]
+pub mod names {
+    #![allow(dead_code, non_camel_case_types, missing_docs, missing_debug_implementations)]
+    #![allow(clippy::all, clippy::pedantic, clippy::nursery)]
+
+    use ::std::{clone::Clone, cmp::PartialEq, fmt::Debug};
+
+    macro_rules! decoys {
+        ($($name:ident)*) => {$( pub struct $name; )*};
+    }
+    decoys! {
+        Box Cell Entries Err Error Frame FromFrame IntoFrame Ok Option ParseError ReadMessage Result Send
+        Sized Some Text Vec WriteMessage bool key map read str text u8 usize
+    }
+    pub mod core {}
+    pub mod std {}
+    pub mod partyrs {}
+    pub trait Decoy {
+        fn read(&self) {}
+        fn write(&self) {}
+        fn slot(&self) {}
+        fn take(&self) {}
+        fn value(&self) {}
+        fn payload(&self) {}
+        fn into_frame(&self) {}
+        fn from_frame(&self) {}
+    }
+    impl<T> Decoy for T {}
+
+    #[derive(Clone, Debug, PartialEq, ::partyrs::FromFrame, ::partyrs::IntoFrame)]
+    pub enum Ask<M, E> {
+        Ok { map: M, key: E, self_: ::std::primitive::u8, __entries: ::std::primitive::u8 },
+        Err(::std::collections::BTreeMap<::std::string::String, M>),
+        None {},
+        Error,
+        Value,
+    }
+    impl<M, E> Ask<M, E> {
+        pub fn read(&self) {}
+        pub fn write(&self) {}
+        pub fn into_frame(&self) {}
+    }
+
+    #[derive(Clone, Debug, PartialEq, ::partyrs::FromFrame, ::partyrs::IntoFrame)]
+    pub struct Wait {
+        pub __variant: ::std::primitive::u8,
+        pub __frame: ::std::primitive::u8,
+        pub __text: ::std::primitive::u8,
+        pub __field1: ::std::primitive::u8,
+    }
+}
+
+/// A message whose fields rustc and the user would rather not see used.
+#[derive(Clone, Debug, PartialEq, Eq, Reads, Writes)]
+#[frame(rename_all = "camelCase")]
+pub enum Old {
+    /// Long gone.
+    #[deprecated]
+    Say {
+        /// What was said.
+        text: String,
+    },
+    /// Still there.
+    Leave,
+}
+
+/// Borrows.
+#[derive(Clone, Debug, Writes)]
+pub enum Tell<'a> {
+    /// What was said.
+    Said(&'a std::collections::BTreeMap<String, String>),
+}
+
+#[track_caller]
+fn comes_back<T: Reads + Clone + PartialEq + std::fmt::Debug>(message: &T)
+where
+    for<'a> &'a T: Writes,
+{
+    let frame: Frame = message.into_frame().expect("was written");
+    assert_eq!(&T::from_frame(frame).expect("was read"), message);
+}
+
+#[test]
+fn names_of_the_user_do_not_get_in_the_way() {
+    use names::Ask;
+
+    comes_back(&Ask::Ok { map: 1_u8, key: 2_u8, self_: 3, __entries: 4 });
+    comes_back(&Ask::<_, u8>::Err([("x".to_owned(), 1_u8)].into()));
+    comes_back(&Ask::<u8, u8>::None {});
+    comes_back(&Ask::<u8, u8>::Error);
+    comes_back(&Ask::<u8, u8>::Value);
+    comes_back(&names::Wait { __variant: 1, __frame: 2, __text: 3, __field1: 4 });
+    comes_back(&Old::Leave);
+}
+
+#[test]
+fn a_message_may_be_declared_inside_a_function_or_by_a_macro() {
+    macro_rules! message {
+        ($name:ident, $tag:literal, $case:expr, $payload:ty) => {
+            #[derive(Clone, Debug, PartialEq, Reads, Writes)]
+            #[frame(tag = $tag, rename_all = "kebab-case")]
+            enum $name {
+                #[frame(rename = $tag)]
+                Say { text: $payload },
+            }
+        };
+    }
+    message!(Ask, "kind", "kebab-case", String);
+    comes_back(&Ask::Say { text: "hi".to_owned() });
+}

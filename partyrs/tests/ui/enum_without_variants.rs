@@ -1,0 +1,6 @@
+use partyrs::{FromFrame, IntoFrame};
+
+#[derive(FromFrame, IntoFrame)]
+enum Ask {}
+
+fn main() {}

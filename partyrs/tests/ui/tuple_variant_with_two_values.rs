@@ -1,0 +1,9 @@
+use partyrs::{FromFrame, IntoFrame};
+
+#[derive(FromFrame, IntoFrame)]
+enum Ask {
+    Move(f32, f32),
+    Leave(),
+}
+
+fn main() {}

@@ -1,0 +1,19 @@
+use partyrs::{FromFrame, IntoFrame};
+
+#[derive(FromFrame, IntoFrame)]
+#[frame(tga = "type", rename_all = "kebab-case", default)]
+enum Ask {
+    #[frame(renam = "say")]
+    Say {
+        #[frame(alias = "message")]
+        text: String,
+    },
+}
+
+#[derive(FromFrame, IntoFrame)]
+#[frame(rename_al = "camelCase")]
+struct Move {
+    x: f32,
+}
+
+fn main() {}
