@@ -1,0 +1,245 @@
+//! `cargo xtask setup`: what the tests need besides Rust.
+//!
+//! It installs by the system's package manager where this user may, and else says the command for
+//! it. Each thing takes one line: what was found, what was installed, or what is lacking.
+//!
+//! The difficulty is Node: Debian 12 has one that is too old. Then npm, which came with it, installs
+//! a newer one beside it.
+
+use std::{
+    env, fmt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::workspace::Workspace;
+
+/// The oldest Node that runs the tests: the first 20 with `--test-timeout`.
+const NODE_MIN: Version = Version { major: 20, minor: 11 };
+const CHROMIUM: &str = "/usr/bin/chromium";
+
+/// What this machine has of what the tests need.
+pub(crate) struct Machine {
+    /// Node, new enough, with npm.
+    pub(crate) node: Option<Node>,
+    /// Whether the packages of tests/js are installed as its lock file has them.
+    pub(crate) packages: bool,
+    /// The browser's program.
+    pub(crate) chromium: Option<PathBuf>,
+}
+
+/// A Node that is new enough.
+pub(crate) struct Node {
+    version: Version,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Version {
+    major: u32,
+    minor: u32,
+}
+
+/// Debian's package manager.
+struct Apt {
+    /// What stands before a command that needs root; `None` where this user may not.
+    root: Option<&'static [&'static str]>,
+    /// Whether the lists of packages are of today.
+    updated: bool,
+}
+
+/// Finds what is there, installs what is lacking where it may, and says so.
+pub(crate) fn prepare(workspace: &Workspace) -> Machine {
+    let mut apt = Apt::find();
+    let node = find_node().or_else(|| install_node(&mut apt));
+    let packages = node.is_some() && prepare_packages(workspace);
+    let chromium = find_chromium().or_else(|| install_chromium(&mut apt));
+    Machine { node, packages, chromium }
+}
+
+impl Machine {
+    pub(crate) fn is_complete(&self) -> bool {
+        self.node.is_some() && self.packages && self.chromium.is_some()
+    }
+}
+
+impl Node {
+    /// The flag that gives this Node a global `WebSocket`, which later ones have without it.
+    pub(crate) fn websocket_flag(&self) -> Option<&'static str> {
+        (self.version.major < 22).then_some("--experimental-websocket")
+    }
+}
+
+impl Version {
+    /// Reads what `node --version` prints: `v20.11.1`.
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.trim().strip_prefix('v')?.split('.');
+        Some(Self { major: parts.next()?.parse().ok()?, minor: parts.next()?.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl Apt {
+    fn find() -> Self {
+        let may = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+        let root: Option<&[&str]> = if !may(Command::new("apt-get").arg("--version")) {
+            None
+        } else if text_of(Command::new("id").arg("-u")).as_deref() == Some("0") {
+            Some(&[])
+        } else if may(Command::new("sudo").args(["-n", "true"])) {
+            Some(&["sudo", "-n"])
+        } else {
+            None
+        };
+        Self { root, updated: false }
+    }
+
+    /// Installs `packages`; returns whether that was allowed and went well.
+    fn install(&mut self, packages: &[&str]) -> bool {
+        let quietly = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes"];
+        if !self.updated {
+            // An old list may still do, so a failure here is left to the installation.
+            self.as_root(&[&quietly[..], &["update"]].concat());
+            self.updated = true;
+        }
+        self.as_root(&[&quietly[..], &["install", "--no-install-recommends"], packages].concat())
+    }
+
+    /// Runs `words` as root, if this user may; prints what they printed only if they fail.
+    fn as_root(&self, words: &[&str]) -> bool {
+        let Some(root) = self.root else { return false };
+        let words = [root, words].concat();
+        let Some((program, arguments)) = words.split_first() else { return false };
+        runs_quietly(Command::new(program).args(arguments))
+    }
+}
+
+fn find_node() -> Option<Node> {
+    let version = node_version()?;
+    let npm = text_of(Command::new("npm").arg("--version"))?;
+    if version < NODE_MIN {
+        return None;
+    }
+    println!("setup: found Node {version} and npm {npm}");
+    Some(Node { version })
+}
+
+fn install_node(apt: &mut Apt) -> Option<Node> {
+    let newer = format!("node-linux-{}@{}", node_architecture(), NODE_MIN.major);
+    let mut lacking = vec!["npm"];
+    if node_version().is_none_or(|version| version < NODE_MIN) {
+        lacking.insert(0, "nodejs");
+    }
+    if apt.install(&lacking) && node_version().is_some_and(|version| version < NODE_MIN) {
+        apt.as_root(&["npm", "install", "--global", &newer]);
+    }
+    if let Some(node) = find_node() {
+        println!("setup: installed Node and npm");
+        return Some(node);
+    }
+    println!("setup: lacking Node {NODE_MIN} or newer with npm: `sudo apt-get install nodejs npm`");
+    println!("setup: if that Node is older, then also: `sudo npm install --global {newer}`");
+    None
+}
+
+fn prepare_packages(workspace: &Workspace) -> bool {
+    let folder = workspace.path("tests/js");
+    if is_newer(&folder.join("node_modules/.package-lock.json"), &folder.join("package-lock.json")) {
+        println!("setup: found the npm packages of tests/js");
+        return true;
+    }
+    let installed = runs_quietly(Command::new("npm").arg("ci").current_dir(&folder));
+    if installed {
+        println!("setup: installed the npm packages of tests/js");
+    } else {
+        println!("setup: lacking the npm packages of tests/js: `npm ci --prefix tests/js`");
+    }
+    installed
+}
+
+fn find_chromium() -> Option<PathBuf> {
+    let program = env::var_os("CHROMIUM").map_or_else(|| CHROMIUM.into(), PathBuf::from);
+    if !program.is_file() {
+        return None;
+    }
+    println!("setup: found the browser {}", program.display());
+    Some(program)
+}
+
+fn install_chromium(apt: &mut Apt) -> Option<PathBuf> {
+    if let Some(wanted) = env::var_os("CHROMIUM") {
+        println!("setup: lacking the browser that CHROMIUM names: {}", wanted.display());
+        return None;
+    }
+    apt.install(&["chromium"]);
+    let found = find_chromium();
+    match found {
+        Some(_) => println!("setup: installed Chromium"),
+        None => println!("setup: lacking a browser: `sudo apt-get install chromium`, or set CHROMIUM to one"),
+    }
+    found
+}
+
+fn node_version() -> Option<Version> {
+    Version::parse(&text_of(Command::new("node").arg("--version"))?)
+}
+
+/// This machine's kind in the names that Node uses.
+fn node_architecture() -> &'static str {
+    match env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Whether both files are there and `file` is not older than `other`.
+fn is_newer(file: &Path, other: &Path) -> bool {
+    let modified = |path: &Path| path.metadata().and_then(|metadata| metadata.modified());
+    matches!((modified(file), modified(other)), (Ok(file), Ok(other)) if file >= other)
+}
+
+/// What a program prints, without the space around it; `None` if it is not there or fails.
+fn text_of(command: &mut Command) -> Option<String> {
+    let output = command.output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Runs a command to its end; what it printed is shown only if it failed.
+fn runs_quietly(command: &mut Command) -> bool {
+    match command.output() {
+        Ok(output) if output.status.success() => true,
+        Ok(output) => {
+            eprint!("{}", String::from_utf8_lossy(&output.stdout));
+            eprint!("{}", String::from_utf8_lossy(&output.stderr));
+            false
+        }
+        Err(error) => {
+            eprintln!("{}: {error}", command.get_program().display());
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_is_read_as_node_prints_it() {
+        assert_eq!(Version::parse("v20.11.1\n"), Some(Version { major: 20, minor: 11 }));
+        assert_eq!(Version::parse("20.11.1"), None);
+        assert_eq!(Version::parse("vNext"), None);
+    }
+
+    #[test]
+    fn versions_compare_by_number() {
+        let version = |text| Version::parse(text).unwrap();
+        assert!(version("v20.9.0") < NODE_MIN);
+        assert!(version("v22.0.0") > NODE_MIN);
+    }
+}
