@@ -8,10 +8,13 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { within } from "./waiting.mjs";
 
+/** The top of the repository, where examples look for their files, as under `cargo run`. */
+const TOP = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const PROBE_EVERY_MS = 20;
 
 /**
@@ -67,6 +70,7 @@ class Server {
     const folder = process.env.PARTYRS_EXAMPLES_DIR;
     if (!folder) throw new Error("PARTYRS_EXAMPLES_DIR is not set; run `cargo xtask test`");
     const started = spawn(join(folder, this.name), {
+      cwd: TOP,
       env: { ...process.env, PARTYRS_ADDR: this.host, PARTYRS_DATA: this.data, ...this.env },
       stdio: ["ignore", "pipe", "pipe"],
     });
