@@ -7,6 +7,7 @@
 //! a newer one beside it.
 
 use std::{
+    cell::OnceCell,
     env, fmt,
     path::{Path, PathBuf},
     process::Command,
@@ -40,19 +41,21 @@ struct Version {
 }
 
 /// Debian's package manager.
+#[derive(Default)]
 struct Apt {
-    /// What stands before a command that needs root; `None` where this user may not.
-    root: Option<&'static [&'static str]>,
-    /// Whether the lists of packages are of today.
+    /// What stands before a command that needs root, `None` where this user may not; asked for once,
+    /// and only when something is lacking.
+    root: OnceCell<Option<&'static [&'static str]>>,
+    /// Whether the lists of packages have been fetched.
     updated: bool,
 }
 
 /// Finds what is there, installs what is lacking where it may, and says so.
 pub(crate) fn prepare(workspace: &Workspace) -> Machine {
-    let mut apt = Apt::find();
-    let node = find_node().or_else(|| install_node(&mut apt));
+    let mut apt = Apt::default();
+    let node = prepare_node(&mut apt);
     let packages = node.is_some() && prepare_packages(workspace);
-    let chromium = find_chromium().or_else(|| install_chromium(&mut apt));
+    let chromium = prepare_chromium(&mut apt);
     Machine { node, packages, chromium }
 }
 
@@ -84,22 +87,11 @@ impl fmt::Display for Version {
 }
 
 impl Apt {
-    fn find() -> Self {
-        let may = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
-        let root: Option<&[&str]> = if !may(Command::new("apt-get").arg("--version")) {
-            None
-        } else if text_of(Command::new("id").arg("-u")).as_deref() == Some("0") {
-            Some(&[])
-        } else if may(Command::new("sudo").args(["-n", "true"])) {
-            Some(&["sudo", "-n"])
-        } else {
-            None
-        };
-        Self { root, updated: false }
-    }
-
     /// Installs `packages`; returns whether that was allowed and went well.
     fn install(&mut self, packages: &[&str]) -> bool {
+        if self.root().is_some() {
+            println!("setup: installing {} by apt-get", packages.join(" "));
+        }
         let quietly = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes"];
         if !self.updated {
             // An old list may still do, so a failure here is left to the installation.
@@ -109,41 +101,52 @@ impl Apt {
         self.as_root(&[&quietly[..], &["install", "--no-install-recommends"], packages].concat())
     }
 
+    fn root(&self) -> Option<&'static [&'static str]> {
+        *self.root.get_or_init(|| {
+            text_of(Command::new("apt-get").arg("--version"))?;
+            if text_of(Command::new("id").arg("-u"))? == "0" {
+                return Some(&[]);
+            }
+            text_of(Command::new("sudo").args(["-n", "true"]))?;
+            Some(&["sudo", "-n"])
+        })
+    }
+
     /// Runs `words` as root, if this user may; prints what they printed only if they fail.
     fn as_root(&self, words: &[&str]) -> bool {
-        let Some(root) = self.root else { return false };
+        let Some(root) = self.root() else { return false };
         let words = [root, words].concat();
         let Some((program, arguments)) = words.split_first() else { return false };
         runs_quietly(Command::new(program).args(arguments))
     }
 }
 
-fn find_node() -> Option<Node> {
-    let version = node_version()?;
-    let npm = text_of(Command::new("npm").arg("--version"))?;
-    if version < NODE_MIN {
-        return None;
-    }
-    println!("setup: found Node {version} and npm {npm}");
-    Some(Node { version })
-}
-
-fn install_node(apt: &mut Apt) -> Option<Node> {
+fn prepare_node(apt: &mut Apt) -> Option<Node> {
     let newer = format!("node-linux-{}@{}", node_architecture(), NODE_MIN.major);
-    let mut lacking = vec!["npm"];
-    if node_version().is_none_or(|version| version < NODE_MIN) {
-        lacking.insert(0, "nodejs");
-    }
-    if apt.install(&lacking) && node_version().is_some_and(|version| version < NODE_MIN) {
-        apt.as_root(&["npm", "install", "--global", &newer]);
-    }
     if let Some(node) = find_node() {
-        println!("setup: installed Node and npm");
+        println!("setup: found Node {} with npm", node.version);
         return Some(node);
     }
-    println!("setup: lacking Node {NODE_MIN} or newer with npm: `sudo apt-get install nodejs npm`");
-    println!("setup: if that Node is older, then also: `sudo npm install --global {newer}`");
-    None
+    let is_old = || node_version().is_none_or(|version| version < NODE_MIN);
+    let lacking: &[&str] = if is_old() { &["nodejs", "npm"] } else { &["npm"] };
+    if apt.install(lacking) && is_old() {
+        apt.as_root(&["npm", "install", "--global", &newer]);
+    }
+    let installed = find_node();
+    match &installed {
+        Some(node) => println!("setup: installed Node {} with npm", node.version),
+        None => {
+            println!("setup: lacking Node {NODE_MIN} or newer with npm: `sudo apt-get install nodejs npm`,");
+            println!("setup: and if that one is older: `sudo npm install --global {newer}`");
+        }
+    }
+    installed
+}
+
+fn find_node() -> Option<Node> {
+    let version = node_version()?;
+    text_of(Command::new("npm").arg("--version"))?;
+    (version >= NODE_MIN).then_some(Node { version })
 }
 
 fn prepare_packages(workspace: &Workspace) -> bool {
@@ -161,27 +164,21 @@ fn prepare_packages(workspace: &Workspace) -> bool {
     installed
 }
 
-fn find_chromium() -> Option<PathBuf> {
-    let program = env::var_os("CHROMIUM").map_or_else(|| CHROMIUM.into(), PathBuf::from);
-    if !program.is_file() {
-        return None;
+fn prepare_chromium(apt: &mut Apt) -> Option<PathBuf> {
+    let chosen = env::var_os("CHROMIUM").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let program = chosen.as_deref().unwrap_or(Path::new(CHROMIUM));
+    if program.is_file() {
+        println!("setup: found the browser {}", program.display());
+    } else if chosen.is_some() {
+        println!("setup: lacking the browser that CHROMIUM names, {}", program.display());
+    } else if apt.install(&["chromium"]) {
+        println!("setup: installed the browser {}", program.display());
+    } else {
+        println!(
+            "setup: lacking a browser: `sudo apt-get install chromium`, or set CHROMIUM to one that is there"
+        );
     }
-    println!("setup: found the browser {}", program.display());
-    Some(program)
-}
-
-fn install_chromium(apt: &mut Apt) -> Option<PathBuf> {
-    if let Some(wanted) = env::var_os("CHROMIUM") {
-        println!("setup: lacking the browser that CHROMIUM names: {}", wanted.display());
-        return None;
-    }
-    apt.install(&["chromium"]);
-    let found = find_chromium();
-    match found {
-        Some(_) => println!("setup: installed Chromium"),
-        None => println!("setup: lacking a browser: `sudo apt-get install chromium`, or set CHROMIUM to one"),
-    }
-    found
+    program.is_file().then(|| program.to_owned())
 }
 
 fn node_version() -> Option<Version> {
