@@ -25,6 +25,8 @@ pub(crate) struct Machine {
     pub(crate) node: Option<Node>,
     /// Whether the packages of tests/js are installed as its lock file has them.
     pub(crate) packages: bool,
+    /// Whether `curl` is there, with which a README posts.
+    pub(crate) curl: bool,
     /// The browser's program.
     pub(crate) chromium: Option<PathBuf>,
 }
@@ -55,13 +57,23 @@ pub(crate) fn prepare(workspace: &Workspace) -> Machine {
     let mut apt = Apt::default();
     let node = prepare_node(&mut apt);
     let packages = node.is_some() && prepare_packages(workspace);
+    let curl = prepare_curl(&mut apt);
     let chromium = prepare_chromium(&mut apt);
-    Machine { node, packages, chromium }
+    Machine { node, packages, curl, chromium }
 }
 
 impl Machine {
+    /// Node, if the packages of tests/js are there too; else what is lacking.
+    pub(crate) fn node_with_packages(&self) -> Result<&Node, &'static str> {
+        match &self.node {
+            None => Err("no Node with npm"),
+            Some(_) if !self.packages => Err("no npm packages"),
+            Some(node) => Ok(node),
+        }
+    }
+
     pub(crate) fn is_complete(&self) -> bool {
-        self.node.is_some() && self.packages && self.chromium.is_some()
+        self.node.is_some() && self.packages && self.curl && self.chromium.is_some()
     }
 }
 
@@ -162,6 +174,18 @@ fn prepare_packages(workspace: &Workspace) -> bool {
         println!("setup: lacking the npm packages of tests/js: `npm ci --prefix tests/js`");
     }
     installed
+}
+
+fn prepare_curl(apt: &mut Apt) -> bool {
+    let is_there = || text_of(Command::new("curl").arg("--version")).is_some();
+    if is_there() {
+        println!("setup: found curl");
+    } else if apt.install(&["curl"]) {
+        println!("setup: installed curl");
+    } else {
+        println!("setup: lacking curl: `sudo apt-get install curl`");
+    }
+    is_there()
 }
 
 fn prepare_chromium(apt: &mut Apt) -> Option<PathBuf> {

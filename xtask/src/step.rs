@@ -7,12 +7,12 @@ use std::{
 };
 
 /// What became of a part of the work.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Ok,
     Failed,
     /// It was not tried; the text says what is lacking.
-    Skipped(String),
+    Skipped(&'static str),
 }
 
 /// The outcome of each part, in the order in which they ran; `Display` is one plain line.
@@ -91,7 +91,7 @@ mod tests {
         let mut summary = Summary::default();
         summary.add("rust", Outcome::Ok);
         summary.add("js", Outcome::Failed);
-        summary.add("browser", Outcome::Skipped("no Chromium".into()));
+        summary.add("browser", Outcome::Skipped("no Chromium"));
         assert_eq!(summary.to_string(), "rust ok, js FAILED, browser skipped (no Chromium)");
     }
 
@@ -99,7 +99,7 @@ mod tests {
     fn skipping_fails_only_where_it_is_said_to() {
         let mut summary = Summary::default();
         summary.add("rust", Outcome::Ok);
-        summary.add("js", Outcome::Skipped("no Node".into()));
+        summary.add("js", Outcome::Skipped("no Node"));
         assert!(summary.is_success(false));
         assert!(!summary.is_success(true));
     }

@@ -55,20 +55,19 @@ fn rust(workspace: &Workspace) -> Outcome {
 
 /// Runs the tests of tests/js that need no browser.
 fn js(workspace: &Workspace, machine: &Machine) -> Outcome {
-    match &machine.node {
-        None => Outcome::Skipped("no Node with npm".into()),
-        Some(_) if !machine.packages => Outcome::Skipped("no npm packages".into()),
-        Some(node) => node_test("js", workspace, node, |name| !name.starts_with(BROWSER_TESTS), &[]),
+    match machine.node_with_packages() {
+        Err(lacking) => Outcome::Skipped(lacking),
+        Ok(_) if !machine.curl => Outcome::Skipped("no curl"),
+        Ok(node) => node_test("js", workspace, node, |name| !name.starts_with(BROWSER_TESTS), &[]),
     }
 }
 
 /// Runs the tests of tests/js that drive a browser.
 fn browser(workspace: &Workspace, machine: &Machine) -> Outcome {
-    match (&machine.node, &machine.chromium) {
-        (None, _) => Outcome::Skipped("no Node with npm".into()),
-        (Some(_), _) if !machine.packages => Outcome::Skipped("no npm packages".into()),
-        (_, None) => Outcome::Skipped("no Chromium".into()),
-        (Some(node), Some(chromium)) => {
+    match (machine.node_with_packages(), &machine.chromium) {
+        (Err(lacking), _) => Outcome::Skipped(lacking),
+        (_, None) => Outcome::Skipped("no Chromium"),
+        (Ok(node), Some(chromium)) => {
             let screenshots = workspace.target("screenshots");
             let environment = [("CHROMIUM", chromium.clone()), ("PARTYRS_SCREENSHOTS_DIR", screenshots)];
             node_test("browser", workspace, node, |name| name.starts_with(BROWSER_TESTS), &environment)
