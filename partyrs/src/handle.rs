@@ -1,0 +1,179 @@
+//! An address of a room that outlives a hook.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::LocalBoxFuture;
+
+use crate::address::RoomAddress;
+use crate::connection::ConnectionId;
+use crate::error::{Error, Result};
+use crate::frame::IntoFrame;
+use crate::room::Room;
+use crate::seam::{RoomHost, Work};
+use crate::server::PartyServer;
+
+/// An address of a room served by `S`: cheap to clone, free to move to any task or thread.
+///
+/// It keeps nothing alive. Using it opens the room if it is closed.
+pub struct RoomHandle<S> {
+    address: RoomAddress,
+    host: Arc<dyn RoomHost>,
+    server: PhantomData<fn() -> S>,
+}
+
+/// Why a call to a room has no result.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The room answered with a public error ([`Error::status`]); its writes were dropped.
+    #[error("room refused the call: {status}: {text}")]
+    Refused {
+        /// The status that it gave.
+        status: u16,
+        /// The text that it gave.
+        text: String,
+    },
+    /// The room could not start, the work failed or panicked, or its commit failed. After a
+    /// failed commit the writes may or may not be there.
+    #[error("room failed to do the work; its log says why")]
+    Failed,
+    /// No answer within `call_timeout` (default 10 s). The work may still be done.
+    #[error("room did not answer in time")]
+    TimedOut,
+    /// The room that was called waits, through these rooms, for the one that calls.
+    #[error("rooms wait for each other: {}", Chain(.rooms))]
+    Cycle {
+        /// From the caller to the callee and back.
+        rooms: Vec<RoomAddress>,
+    },
+    /// The host shuts down, or has as many rooms as it may.
+    #[error("host takes no more work")]
+    Unavailable,
+    /// What could not be sent has no frame form.
+    #[error("message has no frame form")]
+    Encode,
+}
+
+/// Writes `a -> b -> a`.
+struct Chain<'a>(&'a [RoomAddress]);
+
+struct Run<S, R, F> {
+    work: F,
+    result: Arc<Mutex<Option<R>>>,
+    server: PhantomData<fn() -> S>,
+}
+
+impl<S: PartyServer> RoomHandle<S> {
+    pub(crate) fn new(address: RoomAddress, host: Arc<dyn RoomHost>) -> Self {
+        Self { address, host, server: PhantomData }
+    }
+
+    /// Which room it addresses.
+    #[must_use]
+    pub fn address(&self) -> &RoomAddress {
+        &self.address
+    }
+
+    /// Runs `work` in the room, as a hook of its own, and brings back its result.
+    ///
+    /// Write it as `async |server, room| ..`. `Err` rolls its writes back; the result comes
+    /// when its commit is on disk. It waits for its turn in the room's mailbox.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]; a room that waits for itself is told so at once.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop work that has reached the room's mailbox.
+    pub async fn run<R, F>(&self, work: F) -> Result<R, CallError>
+    where
+        F: AsyncFnOnce(&mut S, &Room) -> Result<R> + Send + 'static,
+        R: Send + 'static,
+    {
+        let result = Arc::new(Mutex::new(None));
+        let run = Run { work, result: Arc::clone(&result), server: PhantomData::<fn() -> S> };
+        self.host.call(self.address.clone(), Box::new(run)).await?;
+        let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        value.ok_or(CallError::Failed)
+    }
+
+    /// Broadcasts to the open connections of the room; returns for how many it is meant.
+    ///
+    /// # Errors
+    ///
+    /// As [`RoomHandle::run`]; [`CallError::Encode`] if `message` has no frame form.
+    pub async fn broadcast(&self, message: impl IntoFrame) -> Result<usize, CallError> {
+        let frame = message.into_frame().map_err(|_| CallError::Encode)?;
+        self.run(async move |_, room| Ok(room.broadcast(frame)?)).await
+    }
+
+    /// Sends to the newest open connection with this id; returns whether there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`RoomHandle::run`]; [`CallError::Encode`] if `message` has no frame form.
+    pub async fn send_to(&self, id: &ConnectionId, message: impl IntoFrame) -> Result<bool, CallError> {
+        let frame = message.into_frame().map_err(|_| CallError::Encode)?;
+        let id = id.clone();
+        self.run(async move |_, room| match room.connection(&id) {
+            Some(connection) => Ok(connection.send(frame).map(|()| true)?),
+            None => Ok(false),
+        })
+        .await
+    }
+}
+
+impl<S, R, F> Work for Run<S, R, F>
+where
+    S: PartyServer,
+    F: AsyncFnOnce(&mut S, &Room) -> Result<R> + Send + 'static,
+    R: Send + 'static,
+{
+    fn run<'a>(self: Box<Self>, server: &'a mut dyn Any, room: &'a Room) -> LocalBoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let Some(server) = server.downcast_mut::<S>() else {
+                return Err(Error::new("the handle names another server type than the room has"));
+            };
+            let value = (self.work)(server, room).await?;
+            *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            Ok(())
+        })
+    }
+}
+
+impl CallError {
+    /// What the caller learns of the error that the work returned.
+    #[must_use]
+    pub fn of(error: &Error) -> Self {
+        match error.public_status() {
+            Some((status, text)) => Self::Refused { status: status.as_u16(), text: text.to_owned() },
+            None => Self::Failed,
+        }
+    }
+}
+
+impl<S> Clone for RoomHandle<S> {
+    fn clone(&self) -> Self {
+        Self { address: self.address.clone(), host: Arc::clone(&self.host), server: PhantomData }
+    }
+}
+
+impl<S> fmt::Debug for RoomHandle<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RoomHandle({})", self.address)
+    }
+}
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, room) in self.0.iter().enumerate() {
+            let arrow = if index == 0 { "" } else { " -> " };
+            write!(f, "{arrow}{room}")?;
+        }
+        Ok(())
+    }
+}

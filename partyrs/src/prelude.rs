@@ -1,0 +1,14 @@
+//! What a party usually needs: `use partyrs::prelude::*;`.
+
+pub use crate::close::{Close, CloseFrame};
+pub use crate::connection::{ConnectContext, Connection, ConnectionId, Tag};
+pub use crate::error::{Error, Failure, Result};
+pub use crate::frame::{Frame, FromFrame, IntoFrame, Json, ParseError};
+pub use crate::handle::RoomHandle;
+pub use crate::head::{Admission, Head, Lobby};
+pub use crate::request::Request;
+pub use crate::response::Response;
+pub use crate::room::Room;
+pub use crate::server::PartyServer;
+pub use crate::storage::List;
+pub use partyrs_macros::{FromFrame, IntoFrame};

@@ -1,0 +1,221 @@
+//! A room, as its hooks see it.
+//!
+//! A hook gets `&Room` and shares it with nobody: the list of connections changes only
+//! between hooks. What a hook asks for is collected in the ledger and carried out by the host.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::address::{PartyName, RoomAddress, RoomId};
+use crate::connection::{Connection, ConnectionId, ConnectionKey, Members};
+use crate::env::{Env, MissingEnv};
+use crate::error::Result;
+use crate::frame::{EncodeError, IntoFrame};
+use crate::handle::RoomHandle;
+use crate::ledger::Ledger;
+use crate::seam::{Effect, RoomHost};
+use crate::server::PartyServer;
+use crate::storage::Storage;
+
+/// One room of a party: its connections, its storage, its output.
+///
+/// A hook that waits makes its room wait: long work is given to [`Room::spawn`].
+#[derive(Debug)]
+pub struct Room {
+    address: RoomAddress,
+    env: Arc<Env>,
+    host: Arc<dyn RoomHost>,
+    ledger: Arc<Ledger>,
+    /// Changed by the host, between hooks.
+    members: Members,
+}
+
+impl Room {
+    pub(crate) fn new(
+        address: RoomAddress,
+        env: Arc<Env>,
+        host: Arc<dyn RoomHost>,
+        ledger: Arc<Ledger>,
+    ) -> Self {
+        Self { address, env, host, ledger, members: Members::default() }
+    }
+
+    /// The room's id: the percent-decoded path segment of its URL.
+    #[must_use]
+    pub fn id(&self) -> &RoomId {
+        &self.address.room
+    }
+
+    /// The party that serves it.
+    #[must_use]
+    pub fn party(&self) -> &PartyName {
+        &self.address.party
+    }
+
+    /// Party and id.
+    #[must_use]
+    pub fn address(&self) -> &RoomAddress {
+        &self.address
+    }
+
+    /// The value of type `T` that the program gave to its host.
+    ///
+    /// # Errors
+    ///
+    /// [`MissingEnv`] if it gave none.
+    pub fn env<T: Send + Sync + 'static>(&self) -> Result<&T, MissingEnv> {
+        self.env.get()
+    }
+
+    /// The room's storage.
+    #[must_use]
+    pub fn storage(&self) -> Storage<'_> {
+        Storage::of(self)
+    }
+
+    /// The newest open connection with this id.
+    #[must_use]
+    pub fn connection(&self, id: &ConnectionId) -> Option<&Connection> {
+        self.members.with_id(id).rev().find(|connection| connection.is_open())
+    }
+
+    /// All open connections, in order of arrival.
+    pub fn connections(&self) -> impl Iterator<Item = &Connection> {
+        self.members.iter().filter(|connection| connection.is_open())
+    }
+
+    /// The open connections that carry `tag`, in order of arrival. Looks at all of them.
+    pub fn connections_tagged<'a>(&'a self, tag: &'a str) -> impl Iterator<Item = &'a Connection> {
+        self.connections().filter(move |connection| connection.tags().iter().any(|other| other == tag))
+    }
+
+    /// Number of open connections.
+    #[must_use]
+    pub fn connections_count(&self) -> usize {
+        self.ledger.open_count()
+    }
+
+    /// Sends `message` to every open connection of the room.
+    ///
+    /// The message is encoded once; the connections share its bytes. It goes to those that
+    /// are open now, whenever it leaves, behind the commits that it follows. Returns for how
+    /// many connections it is meant. One whose outbox is full (`outbox_bytes_max`, default
+    /// 4 MiB) is closed with 1013; the others are not held up by it.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] if `message` has no frame form; then nobody gets it.
+    pub fn broadcast(&self, message: impl IntoFrame) -> Result<usize, EncodeError> {
+        let frame = message.into_frame()?;
+        Ok(self.ledger.broadcast(frame, Vec::new(), 0))
+    }
+
+    /// Sends `message` to every open connection except those with an id in `except`; all
+    /// connections of such an id are left out.
+    ///
+    /// As [`Room::broadcast`] in everything else.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] if `message` has no frame form; then nobody gets it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use partyrs::{prelude::*, testing::TestRoom};
+    /// # struct Table;
+    /// # impl PartyServer for Table {
+    /// #     type Message = String;
+    /// #     async fn on_start(_: &Room) -> Result<Self> { Ok(Table) }
+    /// async fn on_message(&mut self, room: &Room, sender: &Connection, text: String) -> Result<()> {
+    ///     room.broadcast_except(text, &[sender.id()])?;
+    ///     Ok(())
+    /// }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// let mut table = TestRoom::<Table>::new("lobby");
+    /// let (ada, bob) = (table.join().await?, table.join().await?);
+    /// table.send(&ada, "hi").await?;
+    /// assert_eq!(bob.received(), [Frame::text("hi")]);
+    /// assert_eq!(ada.received(), []);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn broadcast_except(
+        &self,
+        message: impl IntoFrame,
+        except: &[&ConnectionId],
+    ) -> Result<usize, EncodeError> {
+        let frame = message.into_frame()?;
+        let mut keys: Vec<ConnectionKey> = Vec::new();
+        let mut open_count = 0;
+        for connection in except.iter().flat_map(|id| self.members.with_id(id)) {
+            if !keys.contains(&connection.key()) {
+                keys.push(connection.key());
+                open_count += usize::from(connection.is_open());
+            }
+        }
+        Ok(self.ledger.broadcast(frame, keys, open_count))
+    }
+
+    /// Runs `task` beside the room: calls to other services, timers, long work.
+    ///
+    /// It is output: it starts when the commits that it follows are on disk, and never if
+    /// the hook fails after a write that came before it. It ends with the server value (restart, eviction, failed commit). To
+    /// come back into the room it keeps a [`RoomHandle`]. An `Err` goes to
+    /// [`on_error`](PartyServer::on_error); a panic is a panic of the room.
+    ///
+    /// ```
+    /// # use partyrs::prelude::*;
+    /// # struct Bot { answers: u32 }
+    /// # impl PartyServer for Bot {
+    /// #     type Message = String;
+    /// #     async fn on_start(_: &Room) -> Result<Self> { Ok(Bot { answers: 0 }) }
+    /// async fn on_message(&mut self, room: &Room, _: &Connection, question: String) -> Result<()> {
+    ///     let bot = room.handle::<Self>();
+    ///     room.spawn(async move {
+    ///         let answer = ask_the_model(question).await?;
+    ///         bot.run(async |server, room| {
+    ///             server.answers += 1;
+    ///             room.broadcast(answer)?;
+    ///             Ok(())
+    ///         })
+    ///         .await?;
+    ///         Ok(())
+    ///     });
+    ///     Ok(())
+    /// }
+    /// # }
+    /// # async fn ask_the_model(question: String) -> Result<String> { Ok(question) }
+    /// ```
+    pub fn spawn(&self, task: impl Future<Output = Result<()>> + Send + 'static) {
+        self.ledger.emit(Effect::Spawn(Box::pin(task)));
+    }
+
+    /// An address of this room that outlives the hook; `S` is the type that serves it.
+    #[must_use]
+    pub fn handle<S: PartyServer>(&self) -> RoomHandle<S> {
+        RoomHandle::new(self.address.clone(), Arc::clone(&self.host))
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    pub(crate) fn ledger_arc(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger)
+    }
+
+    pub(crate) fn host(&self) -> &dyn RoomHost {
+        &*self.host
+    }
+
+    pub(crate) fn members(&self) -> &Members {
+        &self.members
+    }
+
+    pub(crate) fn members_mut(&mut self) -> &mut Members {
+        &mut self.members
+    }
+}

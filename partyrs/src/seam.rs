@@ -1,0 +1,299 @@
+//! The host's side of a room: for those who write a host, not for those who write a party.
+//!
+//! A room collects effects, commits and undo notes as data; a host drains them. [`Hosted`]
+//! is the one object through which it does so. What a host lends to its rooms is
+//! [`RoomHost`]: reads, and the mailboxes of other rooms.
+//!
+//! A host promises: hooks of one room run one at a time; [`Hosted::seal`] or
+//! [`Hosted::roll_back`] follows each hook; commits are handed over in the order in which
+//! they are fetched; no user code runs outside `catch_unwind`.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, LocalBoxFuture};
+
+use crate::address::RoomAddress;
+use crate::close::CloseFrame;
+use crate::connection::{Connection, Tag};
+pub use crate::connection::{ConnectionKey, NewConnection};
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::frame::Frame;
+use crate::handle::CallError;
+use crate::ledger::{Ledger, Undo};
+use crate::room::Room;
+use crate::storage::{Commit, CommitError, Opened, StorageEngine, StorageLimits};
+
+/// What a host lends to its rooms.
+pub trait RoomHost: fmt::Debug + Send + Sync {
+    /// Where rooms store.
+    fn engine(&self) -> &dyn StorageEngine;
+
+    /// Runs `work` as a hook of the room `callee`, opening it if it is closed. `Ok` means that it
+    /// ended well and that its commit is durable. Dropping the future does not stop the work.
+    fn call(&self, callee: RoomAddress, work: Box<dyn Work>) -> BoxFuture<'static, Result<(), CallError>>;
+}
+
+/// Work that [`RoomHandle::run`](crate::RoomHandle::run) brings to a room; it keeps its own result.
+pub trait Work: Send {
+    /// Runs as a hook on `server`, which is the room's `PartyServer`.
+    fn run<'a>(self: Box<Self>, server: &'a mut dyn Any, room: &'a Room) -> LocalBoxFuture<'a, Result<()>>;
+}
+
+/// A task given to [`Room::spawn`].
+pub type Task = BoxFuture<'static, Result<()>>;
+
+/// Told when output may leave, or that it never will.
+pub type Reply = Box<dyn FnOnce(Delivered) + Send>;
+
+/// One thing that leaves a room, and when it may.
+pub struct Output {
+    /// The commit that must be durable first.
+    pub after: u64,
+    /// Its place in all output of the room; a connection gets what is not older than itself.
+    pub number: u64,
+    /// What it is.
+    pub effect: Effect,
+}
+
+/// What leaves a room.
+pub enum Effect {
+    /// A frame to every connection that had joined at this number and is still there.
+    Broadcast {
+        /// The frame.
+        frame: Frame,
+        /// The sockets that do not get it.
+        except: Vec<ConnectionKey>,
+    },
+    /// A frame to one connection.
+    Send {
+        /// The socket.
+        to: ConnectionKey,
+        /// The frame.
+        frame: Frame,
+    },
+    /// A Close to one connection, with or without code; nothing may follow it.
+    Close {
+        /// The socket.
+        to: ConnectionKey,
+        /// Code and reason, if any.
+        close: Option<CloseFrame>,
+    },
+    /// A task to be started.
+    Spawn(Task),
+    /// A reply to be given.
+    Reply(Reply),
+}
+
+/// What became of the commits that a reply waited for.
+#[derive(Clone, Debug)]
+pub enum Delivered {
+    /// They are on disk.
+    Durable,
+    /// One of them failed.
+    CommitFailed(CommitError),
+}
+
+/// What a rolled-back hook leaves.
+#[derive(Debug)]
+#[must_use]
+pub struct RolledBack {
+    /// Whether something was taken back that the server's memory may still hold: the room
+    /// is to be restarted in place.
+    pub memory_is_stale: bool,
+    /// Output that never leaves. It holds tasks of the user's: drop it where a panic is caught.
+    pub output: Vec<Output>,
+}
+
+/// A room in the hands of its host.
+#[derive(Debug)]
+pub struct Hosted {
+    room: Room,
+    epoch: u64,
+    next_key: u64,
+}
+
+impl Hosted {
+    /// A room without connections, just opened by the engine.
+    #[must_use]
+    pub fn new(
+        address: RoomAddress,
+        env: Arc<Env>,
+        host: Arc<dyn RoomHost>,
+        limits: StorageLimits,
+        opened: Opened,
+    ) -> Self {
+        let ledger = Arc::new(Ledger::new(limits, opened.seq));
+        Self { room: Room::new(address, env, host, ledger), epoch: opened.epoch, next_key: 0 }
+    }
+
+    /// What hooks see.
+    #[must_use]
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// The epoch that the engine gave out.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Lists a new connection. Returns its key, and the number of the first output that is for it.
+    pub fn join(&mut self, new: NewConnection) -> (ConnectionKey, u64) {
+        let key = ConnectionKey(self.next_key);
+        self.next_key += 1;
+        let ledger = self.room.ledger_arc();
+        let joined = ledger.joined();
+        self.room.members_mut().insert(Connection::new(key, new, ledger));
+        (key, joined)
+    }
+
+    /// Gives a connection its tags, beside its id.
+    pub fn add_tags(&mut self, key: ConnectionKey, tags: Vec<Tag>) {
+        if let Some(connection) = self.room.members_mut().get_mut(key) {
+            connection.add_tags(tags);
+        }
+    }
+
+    /// Takes a connection out. Returns it, and whether no other of its id is listed.
+    pub fn leave(&mut self, key: ConnectionKey) -> Option<(Connection, bool)> {
+        let connection = self.room.members_mut().remove(key)?;
+        if connection.leave() {
+            self.room.ledger().left();
+        }
+        let last_of_id = !self.room.members().with_id(connection.id()).any(Connection::is_open);
+        Some((connection, last_of_id))
+    }
+
+    /// A connection, closed or not.
+    #[must_use]
+    pub fn connection(&self, key: ConnectionKey) -> Option<&Connection> {
+        self.room.members().get(key)
+    }
+
+    /// Keys of all connections that have not left, closed ones included.
+    #[must_use]
+    pub fn keys(&self) -> Vec<ConnectionKey> {
+        self.room.members().iter().map(Connection::key).collect()
+    }
+
+    /// Connections that have not left, closed ones included.
+    #[must_use]
+    pub fn members_count(&self) -> usize {
+        self.room.members().len()
+    }
+
+    /// A hook ended well: its writes become a commit.
+    pub fn seal(&self) {
+        self.room.ledger().seal();
+    }
+
+    /// A hook failed: its writes since the last `sync`, the output behind the first of them,
+    /// connection state and `close` marks are taken back.
+    pub fn roll_back(&mut self) -> RolledBack {
+        let rollback = self.room.ledger().roll_back();
+        for undo in rollback.undo {
+            match undo {
+                Undo::State(key, previous) => {
+                    if let Some(connection) = self.room.members().get(key) {
+                        connection.put_state(previous);
+                    }
+                }
+                Undo::Close(key) => {
+                    if let Some(connection) = self.room.members().get(key) {
+                        connection.reopen();
+                    }
+                }
+            }
+        }
+        RolledBack { memory_is_stale: rollback.memory_is_stale, output: rollback.output }
+    }
+
+    /// Commits that `seal` or a hook's `sync` have ended, oldest first; each is handed out once.
+    #[must_use]
+    pub fn fetch_commits(&self) -> Vec<Commit> {
+        let sealed = self.room.ledger().fetch_sealed();
+        let address = || self.room.address().clone();
+        sealed.into_iter().map(|(seq, writes)| Commit::new(address(), self.epoch, seq, writes)).collect()
+    }
+
+    /// The commit `seq` is on disk, and so are those before it.
+    pub fn landed(&self, seq: u64) {
+        self.room.ledger().landed(seq);
+    }
+
+    /// Adds output of the host's own behind all commits of the room so far.
+    pub fn emit(&self, effect: Effect) {
+        self.room.ledger().emit(effect);
+    }
+
+    /// Closes a connection, as its [`Connection::close`] does.
+    pub fn close(&self, key: ConnectionKey, close: Option<CloseFrame>) {
+        if let Some(connection) = self.room.members().get(key) {
+            connection.close_with(close);
+        }
+    }
+
+    /// Moves the output that may leave now to the end of `into`, in order.
+    pub fn release(&self, into: &mut Vec<Output>) {
+        self.room.ledger().release(into);
+    }
+
+    /// Commits on their way, and payload bytes that wait at the gate.
+    #[must_use]
+    pub fn held(&self) -> (usize, usize) {
+        self.room.ledger().held()
+    }
+
+    /// Whether no commit is on its way and no output waits.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.room.ledger().is_quiet()
+    }
+
+    /// A commit failed: what is held is dropped, and replies are told.
+    pub fn give_up(&self, error: &CommitError) {
+        self.room.ledger().give_up(error);
+    }
+}
+
+impl Output {
+    /// Payload bytes; 0 for what is no frame.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        match &self.effect {
+            Effect::Broadcast { frame, .. } | Effect::Send { frame, .. } => frame.len(),
+            Effect::Close { .. } | Effect::Spawn(_) | Effect::Reply(_) => 0,
+        }
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.effect {
+            Effect::Broadcast { .. } => "broadcast",
+            Effect::Send { .. } => "send",
+            Effect::Close { .. } => "close",
+            Effect::Spawn(_) => "spawn",
+            Effect::Reply(_) => "reply",
+        };
+        write!(f, "Output({kind} {} after commit {})", self.number, self.after)
+    }
+}
+
+impl fmt::Debug for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Effect")
+    }
+}
+
+/// What a panic said, for a log line or an [`Error`].
+#[must_use]
+pub fn panic_error(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Error::new(format!("panic: {}", text.unwrap_or("(no text)")))
+}

@@ -1,0 +1,175 @@
+//! The trait that a user implements: what one room of a party does.
+
+use std::future::Future;
+
+use serde::Serialize;
+
+use crate::close::Close;
+use crate::connection::{ConnectContext, Connection, Tag};
+use crate::error::{Error, Failure, Result};
+use crate::frame::{FromFrame, Json, ParseError};
+use crate::head::{Admission, Head, Lobby};
+use crate::request::Request;
+use crate::response::Response;
+use crate::room::Room;
+
+/// A small stateful server, one value per room.
+///
+/// Hooks of a room run one at a time, with `&mut self` and nobody beside them; the host
+/// writes what they store together when they return `Ok`, and nothing of it when they fail.
+/// **A hook that waits makes its room wait**, so long work goes to [`Room::spawn`]; a hook
+/// that blocks its thread stops every room of its shard.
+///
+/// | a hook | its writes | memory (`self`) | the client |
+/// |---|---|---|---|
+/// | returns `Ok` | kept | kept | gets all output, once the writes are on disk |
+/// | returns `Err` | dropped | rebuilt by `on_start` if something was dropped | stays connected |
+/// | panics | dropped | rebuilt by `on_start` | stays connected |
+///
+/// # Examples
+///
+/// ```
+/// use partyrs::prelude::*;
+///
+/// struct Counter {
+///     count: u64,
+/// }
+///
+/// impl PartyServer for Counter {
+///     type Message = String;
+///
+///     async fn on_start(room: &Room) -> Result<Self> {
+///         Ok(Self { count: room.storage().get("count").await?.unwrap_or(0) })
+///     }
+///
+///     async fn on_message(&mut self, room: &Room, _: &Connection, _: String) -> Result<()> {
+///         self.count += 1;
+///         room.storage().put("count", &self.count)?;
+///         room.broadcast(self.count.to_string())?;
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait PartyServer: Sized + Send + 'static {
+    /// What clients of this party may send: [`Frame`](crate::Frame) for anything, `String`,
+    /// [`Bytes`](bytes::Bytes), [`Json<T>`], or an enum with `#[derive(FromFrame)]`.
+    type Message: FromFrame;
+
+    /// Builds the server of one room, before any other hook; load what was stored here.
+    ///
+    /// Runs again after eviction, a failure or a restart. If it fails, those who wait are refused (500, or 1011
+    /// `Room failed to start`), and the next visitor tries again. A connection that is just
+    /// joining is not listed yet.
+    fn on_start(room: &Room) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Labels a connection before `on_connect`, for [`Room::connections_tagged`].
+    ///
+    /// At most 9 tags beside the id, each of 1 to 256 bytes; more, or an `Err`, and the
+    /// connection is closed with 1011.
+    fn connection_tags(
+        &mut self,
+        room: &Room,
+        connection: &Connection,
+        context: &ConnectContext,
+    ) -> impl Future<Output = Result<Vec<Tag>>> + Send {
+        let _ = (room, connection, context);
+        async { Ok(Vec::new()) }
+    }
+
+    /// Called when a client has joined; it is already listed, and a broadcast reaches it.
+    ///
+    /// What is sent here comes before anything else the client gets. An `Err` closes the
+    /// connection: with 1011, or as [`Error::close`] says; `on_close` does not run then.
+    fn on_connect(
+        &mut self,
+        room: &Room,
+        connection: &Connection,
+        context: &ConnectContext,
+    ) -> impl Future<Output = Result<()>> + Send {
+        let _ = (room, connection, context);
+        async { Ok(()) }
+    }
+
+    /// Called for each message, in the order in which the room received them.
+    ///
+    /// An `Err` leaves the connection open and tells the client nothing, unless it is an
+    /// [`Error::close`].
+    fn on_message(
+        &mut self,
+        room: &Room,
+        sender: &Connection,
+        message: Self::Message,
+    ) -> impl Future<Output = Result<()>> + Send {
+        let _ = (room, sender, message);
+        async { Ok(()) }
+    }
+
+    /// Called for a frame that is no `Message`. Unless you say otherwise the sender gets
+    /// the text frame `{"type":"error","error":"<what is wrong and where>"}`.
+    fn on_invalid(
+        &mut self,
+        room: &Room,
+        sender: &Connection,
+        error: &ParseError,
+    ) -> impl Future<Output = Result<()>> + Send {
+        let _ = room;
+        let sent = sender.send(Json(Invalid { r#type: "error", error: error.to_string() }));
+        async { sent.map_err(Error::from) }
+    }
+
+    /// Called once when a connection whose `on_connect` ended well is gone: the client
+    /// closed it, the room did, or the socket was lost. It is not listed any more.
+    ///
+    /// Not called after a crash or a failed commit: presence kept in storage is to be
+    /// compared with [`Room::connections`] in `on_start`.
+    fn on_close(
+        &mut self,
+        room: &Room,
+        connection: &Connection,
+        close: &Close,
+    ) -> impl Future<Output = Result<()>> + Send {
+        let _ = (room, connection, close);
+        async { Ok(()) }
+    }
+
+    /// Called for a plain HTTP request to the room, any method. Default: 404 `Not implemented`.
+    ///
+    /// An `Err` is answered 500 with a fixed text, or as [`Error::status`] says.
+    fn on_request(&mut self, room: &Room, request: Request) -> impl Future<Output = Result<Response>> + Send {
+        let _ = (room, request);
+        async { Ok(Response::text("Not implemented").with_status(http::StatusCode::NOT_FOUND)) }
+    }
+
+    /// Called after a hook or a spawned task failed, on the server value that goes on: the
+    /// same one, or the one that `on_start` has built anew. What it writes is a commit of its own.
+    ///
+    /// The host has logged the failure already.
+    fn on_error(&mut self, room: &Room, failure: &Failure) -> impl Future<Output = ()> + Send {
+        let _ = (room, failure);
+        async {}
+    }
+
+    /// Called before a WebSocket to a room of this party is accepted, outside of any room.
+    ///
+    /// What it puts into the head's extensions can be read by [`Connection::extension`]. An
+    /// `Err` is answered 500, or as [`Error::status`] or [`Error::close`] says.
+    fn on_before_connect(head: &mut Head, lobby: &Lobby) -> impl Future<Output = Result<Admission>> + Send {
+        let _ = (head, lobby);
+        async { Ok(Admission::Admit) }
+    }
+
+    /// Called before a plain HTTP request goes to a room of this party, outside of any room.
+    ///
+    /// It sees the head, not the body. An `Err` is answered 500, or as [`Error::status`] says.
+    fn on_before_request(head: &mut Head, lobby: &Lobby) -> impl Future<Output = Result<Admission>> + Send {
+        let _ = (head, lobby);
+        async { Ok(Admission::Admit) }
+    }
+}
+
+/// The default answer to a frame that does not parse.
+#[derive(Serialize)]
+struct Invalid {
+    r#type: &'static str,
+    error: String,
+}

@@ -1,0 +1,124 @@
+//! What a storage backend does for the host.
+//!
+//! The difficulty is failure: commits of one room must land in sequence, and after one that
+//! failed none of the same opening may land, even where the two travel together. So every
+//! commit carries the epoch that `open` gave out and a sequence number, and the engine
+//! refuses what does not follow the last one.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::list::KeyRange;
+use super::writes::Writes;
+use crate::address::{PartyName, RoomAddress, RoomId};
+
+/// A storage backend: rooms, their keys, and commits that are durable when they are answered.
+///
+/// One engine serves all rooms of a host, from several threads at once.
+#[async_trait]
+pub trait StorageEngine: fmt::Debug + Send + Sync + 'static {
+    /// Takes a room into use and gives out its epoch; commits of an earlier epoch are
+    /// refused from now on. The first commit of the epoch has the number `seq + 1`.
+    async fn open(&self, room: &RoomAddress) -> Result<Opened, EngineError>;
+
+    /// Gives a room back: the epoch ends, and what the engine keeps for it is freed.
+    ///
+    /// Called when nothing of the epoch is under way any more.
+    fn close(&self, room: &RoomAddress, epoch: u64);
+
+    /// The stored values of `keys`, in their order; `None` where there is none.
+    async fn get(&self, room: &RoomAddress, keys: &[String]) -> Result<Vec<Option<Bytes>>, EngineError>;
+
+    /// The stored entries of a range, in the order of the keys' bytes (or its reverse).
+    async fn list(&self, room: &RoomAddress, range: &KeyRange) -> Result<Vec<(String, Bytes)>, EngineError>;
+
+    /// Writes a commit, all of it or nothing; `Ok` means that it is on disk.
+    ///
+    /// The commit takes its place in the sequence when the future is first polled. Several
+    /// of one room may be under way at once; they are answered in sequence.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future after its first poll does not take the commit back.
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError>;
+
+    /// Rooms of `party` that have stored something, in the order of their ids, after `after`.
+    async fn rooms(
+        &self,
+        party: &PartyName,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<RoomId>, EngineError>;
+}
+
+/// What [`StorageEngine::open`] gives out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Opened {
+    /// Which ownership of the room this is; higher than every earlier one.
+    pub epoch: u64,
+    /// Number of the last commit; the next has `seq + 1`.
+    pub seq: u64,
+}
+
+/// The writes of one hook, on their way to the disk.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Commit {
+    /// The room that it belongs to.
+    pub room: RoomAddress,
+    /// What `open` gave out.
+    pub epoch: u64,
+    /// Its number in the room's sequence.
+    pub seq: u64,
+    /// What to write; never empty.
+    pub writes: Arc<Writes>,
+}
+
+/// Why a commit is not on disk. What it wrote may or may not be there after a crash.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// The epoch has ended, or an earlier commit of the room failed.
+    #[error("commit belongs to an opening of the room that has ended")]
+    Fenced,
+    /// There is no room on the disk.
+    #[error("the disk is full")]
+    Full,
+    /// The write failed.
+    #[error("the write failed: {0}")]
+    Failed(Arc<str>),
+}
+
+/// Why an engine could not open or read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct EngineError {
+    text: Arc<str>,
+}
+
+impl Opened {
+    /// An epoch and the number of the last commit.
+    #[must_use]
+    pub fn new(epoch: u64, seq: u64) -> Self {
+        Self { epoch, seq }
+    }
+}
+
+impl Commit {
+    /// A commit from its parts.
+    #[must_use]
+    pub fn new(room: RoomAddress, epoch: u64, seq: u64, writes: Arc<Writes>) -> Self {
+        Self { room, epoch, seq, writes }
+    }
+}
+
+impl EngineError {
+    /// An error with this text; it goes to logs, never to a client.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into().into() }
+    }
+}

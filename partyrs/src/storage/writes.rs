@@ -1,0 +1,118 @@
+//! The writes of one commit, and how they lie over what is stored.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::list::KeyRange;
+
+/// The writes of one commit: at most one per key, and whether all else is removed first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Writes {
+    clear: bool,
+    entries: BTreeMap<String, Option<Bytes>>,
+}
+
+/// What a layer of writes knows of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It was put.
+    Value(Bytes),
+    /// It was deleted.
+    Absent,
+    /// This layer does not say; the one below does.
+    AskEngine,
+}
+
+impl Writes {
+    /// Without any write.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether there is nothing to commit.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.clear && self.entries.is_empty()
+    }
+
+    /// Whether everything stored before is removed first.
+    #[must_use]
+    pub fn clears(&self) -> bool {
+        self.clear
+    }
+
+    /// The writes by key: a value, or `None` for a deletion.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = (&str, Option<&Bytes>)> {
+        self.entries.iter().map(|(key, value)| (key.as_str(), value.as_ref()))
+    }
+
+    /// Bytes of all keys and values.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.entries.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum()
+    }
+
+    /// Writes a value.
+    pub fn put(&mut self, key: String, value: Bytes) {
+        self.entries.insert(key, Some(value));
+    }
+
+    /// Writes a deletion.
+    pub fn delete(&mut self, key: String) {
+        self.entries.insert(key, None);
+    }
+
+    /// Removes everything, what these writes put included.
+    pub fn delete_all(&mut self) {
+        self.clear = true;
+        self.entries.clear();
+    }
+
+    /// What these writes know of `key`.
+    #[must_use]
+    pub fn known(&self, key: &str) -> Known {
+        match self.entries.get(key) {
+            Some(Some(bytes)) => Known::Value(bytes.clone()),
+            Some(None) => Known::Absent,
+            None if self.clear => Known::Absent,
+            None => Known::AskEngine,
+        }
+    }
+
+    /// Lays `later` writes over these.
+    pub fn extend(&mut self, later: &Self) {
+        if later.clear {
+            self.delete_all();
+        }
+        self.entries.extend(later.entries.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+
+    /// What to ask the engine so that [`Writes::merge`] can answer `range`: as many entries
+    /// more as these writes may take away.
+    pub(crate) fn range_for_engine(&self, range: &KeyRange) -> KeyRange {
+        let deletions_count =
+            self.entries.iter().filter(|(key, value)| value.is_none() && range.contains(key)).count();
+        let mut asked = range.clone();
+        asked.limit = range.limit.map(|limit| limit.saturating_add(deletions_count));
+        asked
+    }
+
+    /// Lays these writes over what the engine found for [`Writes::range_for_engine`].
+    pub(crate) fn merge(&self, range: &KeyRange, stored: Vec<(String, Bytes)>) -> Vec<(String, Bytes)> {
+        let mut merged: BTreeMap<String, Bytes> = stored.into_iter().collect();
+        for (key, value) in self.entries.iter().filter(|(key, _)| range.contains(key)) {
+            match value {
+                Some(bytes) => merged.insert(key.clone(), bytes.clone()),
+                None => merged.remove(key),
+            };
+        }
+        let limit = range.limit.unwrap_or(usize::MAX);
+        if range.reverse {
+            merged.into_iter().rev().take(limit).collect()
+        } else {
+            merged.into_iter().take(limit).collect()
+        }
+    }
+}

@@ -1,0 +1,497 @@
+//! A room without sockets, for tests of a party's rules.
+//!
+//! [`TestRoom`] runs hooks as a host does (commit, rollback, restart in place) on a storage
+//! engine in memory, in the test's own task: what a hook sent is there when the call returns.
+
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, Stream};
+use tokio::sync::oneshot;
+
+use crate::Frame;
+use crate::address::{PartyName, RoomAddress, RoomId};
+use crate::close::{Close, CloseFrame};
+use crate::connection::{ConnectContext, Connection, ConnectionId};
+use crate::env::Env;
+use crate::error::{Error, Failure, Hook, Result};
+use crate::frame::{FromFrame, IntoFrame};
+use crate::handle::{CallError, RoomHandle};
+use crate::head::Head;
+use crate::request::Request;
+use crate::response::Response;
+use crate::room::Room;
+use crate::seam::{ConnectionKey, Delivered, Effect, Hosted, NewConnection, RoomHost, Task, Work};
+use crate::server::PartyServer;
+use crate::storage::{MemoryEngine, Opened, StorageEngine, StorageLimits};
+
+/// One room served by `S`, without sockets.
+///
+/// # Examples
+///
+/// ```
+/// # use partyrs::{prelude::*, testing::TestRoom};
+/// struct Echo;
+///
+/// impl PartyServer for Echo {
+///     type Message = String;
+///
+///     async fn on_start(_: &Room) -> Result<Self> {
+///         Ok(Echo)
+///     }
+///
+///     async fn on_message(&mut self, _: &Room, sender: &Connection, text: String) -> Result<()> {
+///         sender.send(text)?;
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// let mut room = TestRoom::<Echo>::new("lobby");
+/// let ada = room.join().await?;
+/// room.send(&ada, "hi").await?;
+/// assert_eq!(ada.received(), [Frame::text("hi")]);
+/// # Ok(())
+/// # }
+/// ```
+pub struct TestRoom<S: PartyServer> {
+    address: RoomAddress,
+    env: Env,
+    link: Arc<Link>,
+    open: Option<Open<S>>,
+    ids_count: u64,
+}
+
+/// A connection of a [`TestRoom`], as its client sees it.
+#[derive(Clone, Debug)]
+pub struct TestConnection {
+    key: ConnectionKey,
+    id: ConnectionId,
+    inbox: Arc<Mutex<Inbox>>,
+}
+
+/// A room that has started.
+struct Open<S> {
+    hosted: Hosted,
+    server: S,
+    inboxes: BTreeMap<ConnectionKey, (u64, Arc<Mutex<Inbox>>)>,
+    tasks: FuturesUnordered<Task>,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    frames: Vec<Frame>,
+    close: Option<Option<CloseFrame>>,
+}
+
+/// What the room's handles reach.
+#[derive(Debug)]
+struct Link {
+    engine: Arc<MemoryEngine>,
+    calls: Mutex<Calls>,
+}
+
+#[derive(Default)]
+struct Calls {
+    queue: VecDeque<Call>,
+    waker: Option<Waker>,
+}
+
+struct Call {
+    work: Box<dyn Work>,
+    reply: oneshot::Sender<Result<(), CallError>>,
+}
+
+impl<S: PartyServer> TestRoom<S> {
+    /// The room `room` of the party `main`; it starts with the first event.
+    ///
+    /// # Panics
+    ///
+    /// If `room` is no room id.
+    #[must_use]
+    pub fn new(room: &str) -> Self {
+        let room = RoomId::new(room).expect("a room id has 1 to 1024 bytes");
+        let party = PartyName::new("main").expect("main is a party name");
+        let link = Link { engine: Arc::new(MemoryEngine::new()), calls: Mutex::default() };
+        Self {
+            address: RoomAddress::new(party, room),
+            env: Env::new(),
+            link: Arc::new(link),
+            open: None,
+            ids_count: 0,
+        }
+    }
+
+    /// Gives the room an env value. Before the first event only.
+    #[must_use]
+    pub fn env<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.env.insert(value);
+        self
+    }
+
+    /// A client joins, with a fresh id: `on_connect`.
+    ///
+    /// # Errors
+    ///
+    /// What `on_start`, `connection_tags` or `on_connect` failed with; the client is not listed then.
+    pub async fn join(&mut self) -> Result<TestConnection> {
+        self.ids_count += 1;
+        let id = format!("client-{}", self.ids_count);
+        self.join_as(&id).await
+    }
+
+    /// A client joins with this id.
+    ///
+    /// # Errors
+    ///
+    /// As [`TestRoom::join`].
+    pub async fn join_as(&mut self, id: &str) -> Result<TestConnection> {
+        self.join_with(id, Head::default()).await
+    }
+
+    /// A client joins with this id and this head of its upgrade request. The extensions of
+    /// the head become those of the connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`TestRoom::join`].
+    pub async fn join_with(&mut self, id: &str, mut head: Head) -> Result<TestConnection> {
+        let open = self.started().await?;
+        let new = NewConnection {
+            id: ConnectionId::new(id),
+            uri: head.uri().clone(),
+            remote_addr: localhost(),
+            extensions: std::mem::take(head.extensions_mut()),
+            state_bytes_max: 16 << 10,
+        };
+        let id = new.id.clone();
+        let (key, joined) = open.hosted.join(new);
+        let inbox = Arc::new(Mutex::default());
+        open.inboxes.insert(key, (joined, Arc::clone(&inbox)));
+        let context = ConnectContext::new(head);
+        if let Err(error) = self.welcome(key, &context).await {
+            if let Some(open) = &mut self.open {
+                open.hosted.leave(key);
+            }
+            return Err(error);
+        }
+        Ok(TestConnection { key, id, inbox })
+    }
+
+    /// A client sends a message: `on_message`, or `on_invalid` if it does not parse.
+    ///
+    /// # Errors
+    ///
+    /// What the hook failed with; it has been rolled back, and `on_error` has run.
+    pub async fn send(&mut self, client: &TestConnection, message: impl IntoFrame) -> Result<()> {
+        let message = S::Message::from_frame(message.into_frame()?);
+        let open = self.started().await?;
+        if !open.hosted.connection(client.key).is_some_and(Connection::is_open) {
+            return Ok(());
+        }
+        let Open { hosted, server, .. } = open;
+        let room = hosted.room();
+        let Some(sender) = hosted.connection(client.key) else { return Ok(()) };
+        let (hook, result) = match message {
+            Ok(message) => (Hook::Message, server.on_message(room, sender, message).await),
+            Err(error) => (Hook::Invalid, server.on_invalid(room, sender, &error).await),
+        };
+        self.ended(hook, Some(client.key), result).await
+    }
+
+    /// A client leaves: `on_close`.
+    ///
+    /// # Errors
+    ///
+    /// What the hook failed with.
+    pub async fn leave(&mut self, client: &TestConnection, close: Close) -> Result<()> {
+        let open = self.started().await?;
+        let Some((connection, last_of_id)) = open.hosted.leave(client.key) else { return Ok(()) };
+        let close = Close { last_of_id, ..close };
+        let result = open.server.on_close(open.hosted.room(), &connection, &close).await;
+        self.ended(Hook::Close, None, result).await
+    }
+
+    /// A plain HTTP request: `on_request`.
+    ///
+    /// # Errors
+    ///
+    /// What the hook failed with; a client would see [`Error::public_status`] or 500.
+    pub async fn request(&mut self, request: http::Request<impl Into<Bytes>>) -> Result<Response> {
+        let (parts, body) = request.into_parts();
+        let request = Request::new(Head::new(parts), body.into(), localhost());
+        let open = self.started().await?;
+        let result = open.server.on_request(open.hosted.room(), request).await;
+        let mut response = None;
+        let result = result.map(|answer| response = Some(answer));
+        self.ended(Hook::Request, None, result).await?;
+        response.ok_or_else(|| Error::new("the hook gave no response"))
+    }
+
+    /// Waits until all spawned tasks have ended, and runs the work that handles brought.
+    ///
+    /// # Errors
+    ///
+    /// What the first of them failed with; `on_error` has run for each.
+    pub async fn settle(&mut self) -> Result<()> {
+        let mut first = Ok(());
+        loop {
+            let link = Arc::clone(&self.link);
+            match self.started().await?.next_beside(&link).await {
+                Beside::Nothing => return first,
+                Beside::TaskEnded(result) => first = first.and(self.ended(Hook::Task, None, result).await),
+                Beside::Called(call) => first = first.and(self.answer(call).await),
+            }
+        }
+    }
+
+    /// The room restarts in place, as it does after a failure: a new server from what is
+    /// stored; connections stay.
+    ///
+    /// # Errors
+    ///
+    /// What `on_start` failed with.
+    pub async fn restart(&mut self) -> Result<()> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        open.tasks.clear();
+        open.server = S::on_start(open.hosted.room()).await?;
+        open.hosted.seal();
+        self.deliver().await;
+        Ok(())
+    }
+
+    /// An address of the room. Work that it brings is done by [`TestRoom::settle`].
+    #[must_use]
+    pub fn handle(&self) -> RoomHandle<S> {
+        RoomHandle::new(self.address.clone(), Arc::clone(&self.link) as Arc<dyn RoomHost>)
+    }
+
+    /// The server, if the room has started.
+    #[must_use]
+    pub fn server(&self) -> Option<&S> {
+        self.open.as_ref().map(|open| &open.server)
+    }
+
+    /// The room, if it has started: its storage, its connections.
+    #[must_use]
+    pub fn room(&self) -> Option<&Room> {
+        self.open.as_ref().map(|open| open.hosted.room())
+    }
+
+    async fn started(&mut self) -> Result<&mut Open<S>> {
+        if self.open.is_none() {
+            let opened: Opened = self.link.engine.open(&self.address).await?;
+            let link = Arc::clone(&self.link) as Arc<dyn RoomHost>;
+            let env = Arc::new(std::mem::take(&mut self.env));
+            let limits = StorageLimits::default();
+            let hosted = Hosted::new(self.address.clone(), env, link, limits, opened);
+            let server = S::on_start(hosted.room()).await?;
+            hosted.seal();
+            let (inboxes, tasks) = (BTreeMap::new(), FuturesUnordered::new());
+            self.open = Some(Open { hosted, server, inboxes, tasks });
+            self.deliver().await;
+        }
+        self.open.as_mut().ok_or_else(|| Error::new("the room has not started"))
+    }
+
+    async fn welcome(&mut self, key: ConnectionKey, context: &ConnectContext) -> Result<()> {
+        let Some(Open { hosted, server, .. }) = &mut self.open else { return Ok(()) };
+        if let Some(connection) = hosted.connection(key) {
+            let mut tags = Vec::new();
+            let result = server.connection_tags(hosted.room(), connection, context).await;
+            let result = result.map(|found| tags = found);
+            self.ended(Hook::ConnectionTags, Some(key), result).await?;
+            if let Some(open) = &mut self.open {
+                open.hosted.add_tags(key, tags);
+            }
+        }
+        let Some(Open { hosted, server, .. }) = &mut self.open else { return Ok(()) };
+        let Some(connection) = hosted.connection(key) else { return Ok(()) };
+        let result = server.on_connect(hosted.room(), connection, context).await;
+        self.ended(Hook::Connect, Some(key), result).await
+    }
+
+    async fn answer(&mut self, call: Call) -> Result<()> {
+        let open = self.started().await?;
+        let server: &mut dyn Any = &mut open.server;
+        let result = call.work.run(server, open.hosted.room()).await;
+        let answer = match &result {
+            Ok(()) => Ok(()),
+            Err(error) => Err(CallError::of(error)),
+        };
+        let result = self.ended(Hook::Run, None, result).await;
+        // A caller that has gone away needs no answer.
+        let _ = call.reply.send(answer);
+        result
+    }
+
+    /// What a host does after each hook: commit and deliver, or roll back and tell `on_error`.
+    async fn ended(&mut self, hook: Hook, key: Option<ConnectionKey>, result: Result<()>) -> Result<()> {
+        let Some(open) = &mut self.open else { return result };
+        let Err(error) = result else {
+            open.hosted.seal();
+            self.deliver().await;
+            return Ok(());
+        };
+        let rolled_back = open.hosted.roll_back();
+        let connection = key.and_then(|key| open.hosted.connection(key));
+        let connection = connection.map(|connection| connection.id().clone());
+        if rolled_back.memory_is_stale {
+            self.restart().await?;
+        }
+        let is_answer = match (error.public_status(), error.public_close()) {
+            (Some(_), _) => matches!(hook, Hook::Request | Hook::Run),
+            (_, Some(_)) => key.is_some(),
+            (None, None) => false,
+        };
+        if let (Some(close), Some(key), Some(open)) = (error.public_close(), key, &self.open) {
+            open.hosted.close(key, Some(close.clone()));
+        }
+        if let (false, Some(open)) = (is_answer, &mut self.open) {
+            let failure = Failure { hook, connection, error, panicked: false };
+            open.server.on_error(open.hosted.room(), &failure).await;
+            open.hosted.seal();
+            self.deliver().await;
+            return Err(failure.error);
+        }
+        self.deliver().await;
+        Err(error)
+    }
+
+    async fn deliver(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        for commit in open.hosted.fetch_commits() {
+            let seq = commit.seq;
+            self.link.engine.commit(commit).await.expect("a memory engine with one opening refuses nothing");
+            open.hosted.landed(seq);
+        }
+        let mut released = Vec::new();
+        open.hosted.release(&mut released);
+        for output in released {
+            match output.effect {
+                Effect::Broadcast { frame, except } => {
+                    let inboxes = open.inboxes.iter();
+                    let meant = inboxes
+                        .filter(|(key, (joined, _))| *joined <= output.number && !except.contains(key));
+                    meant.for_each(|(_, (_, inbox))| inboxed(inbox).take(frame.clone()));
+                }
+                Effect::Send { to, frame } => {
+                    if let Some((_, inbox)) = open.inboxes.get(&to) {
+                        inboxed(inbox).take(frame);
+                    }
+                }
+                Effect::Close { to, close } => {
+                    if let Some((_, inbox)) = open.inboxes.remove(&to) {
+                        inboxed(&inbox).close = Some(close);
+                    }
+                }
+                Effect::Spawn(task) => open.tasks.push(task),
+                Effect::Reply(reply) => reply(Delivered::Durable),
+            }
+        }
+    }
+}
+
+/// What goes on beside the hooks of a room.
+enum Beside {
+    Nothing,
+    TaskEnded(Result<()>),
+    Called(Call),
+}
+
+impl<S> Open<S> {
+    async fn next_beside(&mut self, link: &Link) -> Beside {
+        std::future::poll_fn(|cx| {
+            let mut calls = link.calls();
+            if let Some(call) = calls.queue.pop_front() {
+                return Poll::Ready(Beside::Called(call));
+            }
+            calls.waker = Some(cx.waker().clone());
+            drop(calls);
+            match std::pin::Pin::new(&mut self.tasks).poll_next(cx) {
+                Poll::Ready(Some(result)) => Poll::Ready(Beside::TaskEnded(result)),
+                Poll::Ready(None) => Poll::Ready(Beside::Nothing),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+impl TestConnection {
+    /// The connection's id.
+    #[must_use]
+    pub fn id(&self) -> &ConnectionId {
+        &self.id
+    }
+
+    /// The frames that have come since the last call.
+    #[must_use]
+    pub fn received(&self) -> Vec<Frame> {
+        std::mem::take(&mut inboxed(&self.inbox).frames)
+    }
+
+    /// Code and reason with which the room has closed it; 1005 and no reason where it gave none.
+    #[must_use]
+    pub fn closed(&self) -> Option<(u16, String)> {
+        let close = inboxed(&self.inbox).close.clone()?;
+        Some(close.map_or((1005, String::new()), |close| (close.code(), close.reason().to_owned())))
+    }
+}
+
+impl Inbox {
+    fn take(&mut self, frame: Frame) {
+        if self.close.is_none() {
+            self.frames.push(frame);
+        }
+    }
+}
+
+impl Link {
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RoomHost for Link {
+    fn engine(&self) -> &dyn StorageEngine {
+        &*self.engine
+    }
+
+    fn call(&self, _: RoomAddress, work: Box<dyn Work>) -> BoxFuture<'static, Result<(), CallError>> {
+        let (reply, answered) = oneshot::channel();
+        let mut calls = self.calls();
+        calls.queue.push_back(Call { work, reply });
+        if let Some(waker) = calls.waker.take() {
+            waker.wake();
+        }
+        Box::pin(async move { answered.await.unwrap_or(Err(CallError::Failed)) })
+    }
+}
+
+fn inboxed(inbox: &Mutex<Inbox>) -> MutexGuard<'_, Inbox> {
+    inbox.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn localhost() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 9))
+}
+
+impl<S: PartyServer> fmt::Debug for TestRoom<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TestRoom({})", self.address)
+    }
+}
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Calls").field("queue_len", &self.queue.len()).finish_non_exhaustive()
+    }
+}
