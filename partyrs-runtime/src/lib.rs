@@ -1,1 +1,34 @@
-//! The host of partyrs.
+//! The host of partyrs: it runs parties, one server per room, with WebSockets, HTTP and
+//! durable storage, in one process.
+//!
+//! [`Host::builder`] takes the parties, [`Host::serve_from_env`] runs them.
+
+mod assets;
+mod calls;
+mod clock;
+mod config;
+mod event;
+mod host;
+mod mailbox;
+mod net;
+mod outlet;
+mod party;
+mod registry;
+mod room;
+mod shard;
+mod shutdown;
+pub mod storage;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod wire;
+
+pub use config::{Config, ConfigError};
+pub use host::{Builder, Host, HostError};
+
+/// What a program's `main` returns: `async fn main() -> partyrs_runtime::Result`.
+pub type Result<T = (), E = HostError> = std::result::Result<T, E>;
+
+#[cfg(panic = "abort")]
+compile_error!(
+    "partyrs needs `panic = \"unwind\"`: a panic in a hook must cost one room its memory, not the host its life"
+);

@@ -176,6 +176,14 @@ impl fmt::Debug for Error {
     }
 }
 
+impl Failure {
+    /// A failure from its parts; for hosts.
+    #[must_use]
+    pub fn new(hook: Hook, connection: Option<ConnectionId>, error: Error, panicked: bool) -> Self {
+        Self { hook, connection, error, panicked }
+    }
+}
+
 impl Hook {
     /// The hook's name as users write it, for logs.
     #[must_use]

@@ -1,0 +1,175 @@
+//! Every limit of a host, with its default and what happens when it is reached.
+
+use std::time::Duration;
+
+use partyrs::storage::StorageLimits;
+
+/// The limits and times of a host; change them by `Host::builder().config(|config| ..)`.
+///
+/// They are checked once, when the host is built.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Threads that rooms live on; a room and its connections stay on one. Default: the
+    /// available cores. At least 1.
+    pub shards: usize,
+    /// Longest message from a client, in bytes. Default 1 MiB. Over it: close 1009.
+    pub message_bytes_max: usize,
+    /// Longest body of a plain request, in bytes. Default 8 MiB. Over it: 413.
+    pub body_bytes_max: usize,
+    /// Time for a body to arrive. Default 30 s. Over it: 408.
+    pub body_timeout: Duration,
+    /// Longest state of a connection, in bytes as encoded. Default 16 KiB. Over it: an error to the hook.
+    pub connection_state_bytes_max: usize,
+    /// Longest key and value in storage. Default 2 KiB and 2 MiB. Over it: an error to the hook.
+    pub storage: StorageLimits,
+    /// Events that wait in one room's mailbox. Default 1024. At it: the reader of the socket
+    /// waits; a plain request is answered 503 after 5 s.
+    pub mailbox_events_max: usize,
+    /// Payload bytes that wait in one room's mailbox. Default 16 MiB. At it: as above.
+    pub mailbox_bytes_max: usize,
+    /// Commits of one room on their way to the disk. Default 64. At it: the room takes no
+    /// event until one has landed.
+    pub commits_pending_max: usize,
+    /// Bytes of output of one room that wait for commits. Default 16 MiB. At it: as above.
+    pub held_bytes_max: usize,
+    /// Bytes that wait for one slow client. Default 4 MiB; a frame longer than that cannot
+    /// be sent to a client that does not read along. Over it: close 1013.
+    pub outbox_bytes_max: usize,
+    /// WebSocket connections of the host. Default: what the descriptor limit allows, less
+    /// 64. At it: 503.
+    pub connections_max: Option<usize>,
+    /// Open rooms of the host. Default 1,000,000. At it: 503.
+    pub rooms_max: usize,
+    /// Time for the head of a request to arrive. Default 10 s. Over it: the connection is closed.
+    pub header_timeout: Duration,
+    /// How long a client may take to answer a Close, and to take what was sent before it.
+    /// Default 5 s. Over it: the socket is cut, and `on_close` gets 1006.
+    pub close_timeout: Duration,
+    /// How long a room without connections stays in memory. Default 30 s.
+    pub idle_after: Duration,
+    /// A hook that runs longer is logged with its room. Default 1 s.
+    pub hook_warn_after: Duration,
+    /// A hook that runs longer is ended like a panic. Default 30 s.
+    pub hook_timeout: Duration,
+    /// How long a call to a room may take. Default 10 s. Over it: `CallError::TimedOut`.
+    pub call_timeout: Duration,
+    /// Panics of one room within `restart_window` after which it is restarted once more. Default 3.
+    /// One more: its connections are closed with 1011, and the room too.
+    pub restarts_max: usize,
+    /// Default 60 s.
+    pub restart_window: Duration,
+    /// How long a shutdown may take. Default 10 s. Over it: what is left is cut.
+    pub shutdown_grace: Duration,
+}
+
+/// A setting that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("setting `{setting}` is {found}, but must be {legal}")]
+pub struct ConfigError {
+    setting: &'static str,
+    found: String,
+    legal: &'static str,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            shards: std::thread::available_parallelism().map_or(1, usize::from),
+            message_bytes_max: 1 << 20,
+            body_bytes_max: 8 << 20,
+            body_timeout: Duration::from_secs(30),
+            connection_state_bytes_max: 16 << 10,
+            storage: StorageLimits::default(),
+            mailbox_events_max: 1024,
+            mailbox_bytes_max: 16 << 20,
+            commits_pending_max: 64,
+            held_bytes_max: 16 << 20,
+            outbox_bytes_max: 4 << 20,
+            connections_max: None,
+            rooms_max: 1_000_000,
+            header_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
+            idle_after: Duration::from_secs(30),
+            hook_warn_after: Duration::from_secs(1),
+            hook_timeout: Duration::from_secs(30),
+            call_timeout: Duration::from_secs(10),
+            restarts_max: 3,
+            restart_window: Duration::from_secs(60),
+            shutdown_grace: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// Refuses what makes no sense, by name.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        const SHARDS_MAX: usize = 1024;
+        const BYTES_MAX: usize = u32::MAX as usize;
+        let counts = [
+            ("shards", self.shards, 1, SHARDS_MAX, "1 to 1024"),
+            ("message_bytes_max", self.message_bytes_max, 1, BYTES_MAX, "1 to 4294967295 bytes"),
+            ("body_bytes_max", self.body_bytes_max, 0, BYTES_MAX, "0 to 4294967295 bytes"),
+            ("storage.key_bytes_max", self.storage.key_bytes_max, 1, 65_535, "1 to 65535 bytes"),
+            ("storage.value_bytes_max", self.storage.value_bytes_max, 1, 1 << 30, "1 to 1073741824 bytes"),
+            ("mailbox_events_max", self.mailbox_events_max, 1, 1 << 24, "1 to 16777216"),
+            ("mailbox_bytes_max", self.mailbox_bytes_max, 1, BYTES_MAX, "1 to 4294967295 bytes"),
+            ("commits_pending_max", self.commits_pending_max, 1, 65_536, "1 to 65536"),
+            ("held_bytes_max", self.held_bytes_max, 1, usize::MAX, "at least 1 byte"),
+            ("outbox_bytes_max", self.outbox_bytes_max, 1, usize::MAX, "at least 1 byte"),
+            ("connections_max", self.connections_max.unwrap_or(1), 1, usize::MAX, "at least 1"),
+            ("rooms_max", self.rooms_max, 1, usize::MAX, "at least 1"),
+        ];
+        for (setting, value, least, most, legal) in counts {
+            if !(least..=most).contains(&value) {
+                return Err(ConfigError { setting, found: value.to_string(), legal });
+            }
+        }
+        let times = [
+            ("body_timeout", self.body_timeout),
+            ("header_timeout", self.header_timeout),
+            ("close_timeout", self.close_timeout),
+            ("idle_after", self.idle_after),
+            ("hook_warn_after", self.hook_warn_after),
+            ("hook_timeout", self.hook_timeout),
+            ("call_timeout", self.call_timeout),
+            ("restart_window", self.restart_window),
+            ("shutdown_grace", self.shutdown_grace),
+        ];
+        for (setting, value) in times {
+            if value.is_zero() {
+                return Err(ConfigError { setting, found: "0".to_owned(), legal: "longer than 0" });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_legal() {
+        assert_eq!(Config::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_nonsensical_setting_is_refused_by_name_with_the_legal_range() {
+        let refused = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.check().unwrap_err().to_string()
+        };
+        assert_eq!(refused(|c| c.shards = 0), "setting `shards` is 0, but must be 1 to 1024");
+        assert_eq!(
+            refused(|c| c.message_bytes_max = 0),
+            "setting `message_bytes_max` is 0, but must be 1 to 4294967295 bytes"
+        );
+        assert_eq!(
+            refused(|c| c.hook_timeout = Duration::ZERO),
+            "setting `hook_timeout` is 0, but must be longer than 0"
+        );
+        assert!(refused(|c| c.mailbox_events_max = 0).contains("`mailbox_events_max`"));
+    }
+}

@@ -1,0 +1,113 @@
+//! What may come to a room. Here the network and the rooms meet.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use partyrs::seam::{ConnectionKey, NewConnection, Work};
+use partyrs::storage::CommitError;
+use partyrs::{CallError, Close, CloseFrame, ConnectContext, Frame, Request, Response};
+use tokio::sync::oneshot;
+
+use crate::mailbox::Mailbox;
+use crate::outlet::Outlet;
+use crate::shutdown::Pacer;
+
+/// One event of a room, in the order in which the room takes them.
+pub(crate) enum RoomEvent {
+    /// A client has been accepted.
+    Join(Box<Join>),
+    /// A client sent a message.
+    Frame { from: ConnectionKey, frame: Frame },
+    /// A client's socket has ended, or its input has.
+    Leave { key: ConnectionKey, close: Close },
+    /// A plain HTTP request, complete with its body.
+    Request { request: Request, reply: oneshot::Sender<Result<Response, Refusal>> },
+    /// Work that a handle brought.
+    Run { work: Box<dyn Work>, reply: oneshot::Sender<Result<(), CallError>> },
+    /// The host shuts down: the connections are closed with 1012, at the pacer's pace.
+    Drain(Arc<Pacer>),
+}
+
+/// A client that has been accepted and is on its way to its room.
+pub(crate) struct Join {
+    pub(crate) new: NewConnection,
+    pub(crate) context: ConnectContext,
+    pub(crate) arrival: Box<dyn Arrival>,
+}
+
+/// A socket on its way to the shard of its room.
+pub(crate) trait Arrival: Send {
+    /// Called on the shard: registers the socket there. Nothing is read yet.
+    fn land(self: Box<Self>) -> io::Result<(Rc<Outlet>, Box<dyn Inlet>)>;
+
+    /// Tells the client that it cannot stay, and ends the socket. Called on any tokio runtime.
+    fn refuse(self: Box<Self>, close: CloseFrame);
+}
+
+/// The reading half of a socket that has landed.
+pub(crate) trait Inlet {
+    /// Begins to read; frames go to `mailbox` as those of `key`, and one `Leave` at the end.
+    fn start(self: Box<Self>, key: ConnectionKey, mailbox: Arc<Mailbox>);
+}
+
+/// Why a room did not do what it was asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Refusal {
+    /// `on_start` failed.
+    StartFailed,
+    /// The commit of the hook, or an earlier one, failed.
+    CommitFailed(CommitError),
+    /// The room panicked too often.
+    Broken,
+    /// Too many rooms, a full mailbox, or the host shuts down.
+    Unavailable,
+}
+
+impl RoomEvent {
+    /// Payload bytes, for the bound of the mailbox.
+    pub(crate) fn len_bytes(&self) -> usize {
+        match self {
+            Self::Frame { frame, .. } => frame.len(),
+            Self::Request { request, .. } => request.bytes().len(),
+            Self::Join(_) | Self::Leave { .. } | Self::Run { .. } | Self::Drain(_) => 0,
+        }
+    }
+
+    /// Tells whoever waits for this event that it will not be handled.
+    pub(crate) fn refuse(self, refusal: &Refusal) {
+        match self {
+            Self::Join(join) => join.arrival.refuse(refusal.close_frame()),
+            // Whoever has gone away meanwhile needs no answer.
+            Self::Request { reply, .. } => drop(reply.send(Err(refusal.clone()))),
+            Self::Run { reply, .. } => drop(reply.send(Err(refusal.call_error()))),
+            Self::Frame { .. } | Self::Leave { .. } | Self::Drain(_) => {}
+        }
+    }
+}
+
+impl Refusal {
+    /// What a connection is told. The texts are short enough for a Close frame.
+    pub(crate) fn close_frame(&self) -> CloseFrame {
+        let (code, reason) = match self {
+            Self::StartFailed => (1011, "Room failed to start"),
+            Self::CommitFailed(CommitError::Full) => (1013, "Storage is full"),
+            Self::CommitFailed(_) => (1011, "Storage failed"),
+            Self::Broken => (1011, "Room failed"),
+            Self::Unavailable => (1013, "Try again later"),
+        };
+        close_frame(code, reason)
+    }
+
+    fn call_error(&self) -> CallError {
+        match self {
+            Self::Unavailable => CallError::Unavailable,
+            Self::StartFailed | Self::CommitFailed(_) | Self::Broken => CallError::Failed,
+        }
+    }
+}
+
+/// A Close frame of the host's own.
+pub(crate) fn close_frame(code: u16, reason: &str) -> CloseFrame {
+    CloseFrame::new(code, reason).expect("the host's own close codes are legal and its reasons short")
+}

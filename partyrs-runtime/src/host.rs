@@ -1,0 +1,477 @@
+//! A host: which parties it serves, with what, and where.
+//!
+//! The builder collects and checks; `State` is what all requests and rooms share; `serve`
+//! runs until the program is told to stop.
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use partyrs::seam::RoomHost;
+use partyrs::storage::StorageEngine;
+use partyrs::{Env, Error, NameError, PartyName, PartyServer};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::assets::Assets;
+use crate::calls::Calls;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::event::RoomEvent;
+use crate::net::listener;
+use crate::party::{Party, Registered};
+use crate::registry::Registry;
+use crate::shutdown::{Draining, Pacer, StopSignal};
+use crate::storage::{OpenError, RedbEngine};
+
+/// Descriptors that are not for connections: files, listeners, runtimes.
+const DESCRIPTORS_KEPT: usize = 64;
+
+/// Where the host listens unless told otherwise: PartyKit's port.
+const DEFAULT_ADDR: &str = "127.0.0.1:1999";
+
+/// Where rooms are stored unless told otherwise.
+const DEFAULT_DATA: &str = ".partyrs";
+
+/// Everything that a host is made of; made by [`Host::builder`].
+#[derive(Debug)]
+#[must_use]
+pub struct Builder {
+    parties: Vec<Arc<dyn Party>>,
+    names: Vec<String>,
+    env: Env,
+    assets: Option<PathBuf>,
+    engine: Option<Arc<dyn StorageEngine>>,
+    data: PathBuf,
+    prefix: String,
+    debug_errors: bool,
+    config: Config,
+    clock: Clock,
+}
+
+/// Parties, ready to be served.
+///
+/// # Examples
+///
+/// ```no_run
+/// use partyrs::prelude::*;
+/// use partyrs_runtime::Host;
+///
+/// struct Echo;
+///
+/// impl PartyServer for Echo {
+///     type Message = String;
+///
+///     async fn on_start(_: &Room) -> Result<Self> {
+///         Ok(Echo)
+///     }
+///
+///     async fn on_message(&mut self, _: &Room, sender: &Connection, text: String) -> Result<()> {
+///         sender.send(text)?;
+///         Ok(())
+///     }
+/// }
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), partyrs_runtime::HostError> {
+///     Host::builder().party::<Echo>("main").build()?.serve_from_env().await
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Host {
+    builder: Builder,
+}
+
+/// Why a host was not built, or did not serve. The text says what to do.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// A party's name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Two parties have one name.
+    #[error("two parties are called `{0}`; give one of them another name")]
+    Twice(String),
+    /// There is nothing to serve.
+    #[error("the host has no party; give it one with `.party::<Chat>(\"main\")`")]
+    NoParty,
+    /// The prefix of room addresses.
+    #[error("prefix {0:?} must be one or more segments of a-z, 0-9, _ and -, such as \"parties\"")]
+    Prefix(String),
+    /// A limit.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The folder of static files.
+    #[error("folder {} for static files cannot be read: {source}", .folder.display())]
+    Assets {
+        /// Which folder.
+        folder: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The address in the environment is none.
+    #[error("PARTYRS_ADDR is {0:?}, but must be an address and a port, such as 127.0.0.1:1999")]
+    Addr(String),
+    /// The port is taken, or not ours to take.
+    #[error("cannot listen on {addr}: {source}; choose another address with PARTYRS_ADDR=127.0.0.1:PORT")]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The data folder.
+    #[error(transparent)]
+    Storage(#[from] OpenError),
+    /// Threads, signals.
+    #[error("the system refused what a host needs: {0}")]
+    System(#[source] std::io::Error),
+}
+
+/// What requests and rooms of a running host share.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) parties: Vec<Arc<dyn Party>>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: Clock,
+    pub(crate) env: Arc<Env>,
+    pub(crate) engine: Arc<dyn StorageEngine>,
+    pub(crate) calls: Arc<dyn RoomHost>,
+    pub(crate) assets: Option<Assets>,
+    pub(crate) prefix: String,
+    pub(crate) debug_errors: bool,
+    pub(crate) draining: Draining,
+    pub(crate) registry: Registry,
+    connections: Arc<Places>,
+}
+
+/// Places for connections.
+#[derive(Debug)]
+struct Places {
+    taken_count: AtomicUsize,
+    max: usize,
+}
+
+/// One connection's place; free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Ticket(Arc<Places>);
+
+/// A host that is set up and accepts no connection yet.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) state: Arc<State>,
+    listener: TcpListener,
+}
+
+impl Host {
+    /// Begins a host without any party.
+    pub fn builder() -> Builder {
+        Builder {
+            parties: Vec::new(),
+            names: Vec::new(),
+            env: Env::new(),
+            assets: None,
+            engine: None,
+            data: DEFAULT_DATA.into(),
+            prefix: "parties".to_owned(),
+            debug_errors: false,
+            config: Config::default(),
+            clock: Clock::system(),
+        }
+    }
+
+    /// Serves until Ctrl-C or SIGTERM, then shuts down gracefully; a second signal exits at once.
+    ///
+    /// `PARTYRS_ADDR` is where it listens (default `127.0.0.1:1999`), `PARTYRS_DATA` the folder
+    /// of its data (default what [`Builder::data`] says, else `.partyrs`). When it listens it says so on stdout.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`] if it cannot listen or the data folder cannot be used.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the host at once: clients are cut, what is not committed is lost.
+    pub async fn serve_from_env(mut self) -> Result<(), HostError> {
+        let addr = std::env::var("PARTYRS_ADDR").unwrap_or_else(|_| DEFAULT_ADDR.to_owned());
+        let Ok(addr) = addr.parse() else { return Err(HostError::Addr(addr)) };
+        if let Some(data) = std::env::var_os("PARTYRS_DATA") {
+            self.builder.data = data.into();
+        }
+        self.serve(addr).await
+    }
+
+    /// As [`Host::serve_from_env`], at this address and with the builder's data folder.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::serve_from_env`].
+    pub async fn serve(self, addr: SocketAddr) -> Result<(), HostError> {
+        let signal = StopSignal::install().map_err(HostError::System)?;
+        let running = self.listen(addr)?;
+        println!("listening on http://{}", running.addr()?);
+        running.serve(signal.received()).await;
+        Ok(())
+    }
+
+    /// Binds the port and opens the storage.
+    pub(crate) fn listen(self, addr: SocketAddr) -> Result<Running, HostError> {
+        let refused = |source| HostError::Listen { addr, source };
+        let listener = StdTcpListener::bind(addr).map_err(refused)?;
+        listener.set_nonblocking(true).map_err(refused)?;
+        let listener = TcpListener::from_std(listener).map_err(refused)?;
+        Ok(Running { state: self.builder.into_state()?, listener })
+    }
+}
+
+impl Builder {
+    /// Registers `S` under `name`: `/parties/<name>/:room`. The party called `main`, or else
+    /// the first one, is at `/party/:room` too.
+    pub fn party<S: PartyServer>(mut self, name: &str) -> Self {
+        // A name that is none is reported by `build`, with all else.
+        if let Ok(name) = PartyName::new(name) {
+            self.parties.push(Arc::new(Registered::<S>::new(name)));
+        }
+        self.names.push(name.to_owned());
+        self
+    }
+
+    /// Gives `value` to all rooms and static hooks: `room.env::<T>()`.
+    pub fn env<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.env.insert(value);
+        self
+    }
+
+    /// Serves the files of `folder` for what is no room; `/` is its `index.html`.
+    pub fn assets(mut self, folder: impl AsRef<Path>) -> Self {
+        self.assets = Some(folder.as_ref().to_owned());
+        self
+    }
+
+    /// Stores rooms in this folder, unless `PARTYRS_DATA` names another. It is made if it is not there.
+    pub fn data(mut self, folder: impl AsRef<Path>) -> Self {
+        self.data = folder.as_ref().to_owned();
+        self
+    }
+
+    /// Stores rooms with this engine and not in a folder.
+    pub fn storage(mut self, engine: Arc<dyn StorageEngine>) -> Self {
+        self.engine = Some(engine);
+        self
+    }
+
+    /// Puts rooms under `/<prefix>/:party/:room`; default `parties`. Several segments are allowed.
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        self.prefix = prefix.to_owned();
+        self
+    }
+
+    /// Shows clients the messages of errors instead of a fixed text. For development only.
+    pub fn debug_errors(mut self, debug_errors: bool) -> Self {
+        self.debug_errors = debug_errors;
+        self
+    }
+
+    /// Changes limits: `.config(|config| config.message_bytes_max = 4096)`.
+    pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn storage_unless_set(mut self, engine: Arc<dyn StorageEngine>) -> Self {
+        self.engine.get_or_insert(engine);
+        self
+    }
+
+    /// Gives the host a clock that a test moves.
+    #[cfg(feature = "testing")]
+    pub(crate) fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Checks everything that can be checked before the host listens.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`] names the first setting that makes no sense.
+    pub fn build(self) -> Result<Host, HostError> {
+        for (index, name) in self.names.iter().enumerate() {
+            PartyName::new(name)?;
+            if self.names[..index].contains(name) {
+                return Err(HostError::Twice(name.clone()));
+            }
+        }
+        if self.parties.is_empty() {
+            return Err(HostError::NoParty);
+        }
+        if !self.prefix.split('/').all(|segment| PartyName::new(segment).is_ok()) {
+            return Err(HostError::Prefix(self.prefix));
+        }
+        self.config.check()?;
+        if let Some(folder) = &self.assets {
+            open_assets(folder)?;
+        }
+        Ok(Host { builder: self })
+    }
+
+    fn into_state(self) -> Result<Arc<State>, HostError> {
+        let engine = match self.engine {
+            Some(engine) => engine,
+            None => Arc::new(RedbEngine::open(&self.data)?),
+        };
+        let assets = self.assets.as_deref().map(open_assets).transpose()?;
+        let registry = Registry::new(&self.config).map_err(HostError::System)?;
+        let max = self.config.connections_max.unwrap_or_else(connections_by_descriptors);
+        let connections = Arc::new(Places { taken_count: AtomicUsize::new(0), max });
+        Ok(Arc::new_cyclic(|state| State {
+            parties: self.parties,
+            config: Arc::new(self.config),
+            clock: self.clock,
+            env: Arc::new(self.env),
+            calls: Arc::new(Calls::new(Arc::clone(&engine), state.clone())),
+            engine,
+            assets,
+            prefix: self.prefix,
+            debug_errors: self.debug_errors,
+            draining: Draining::new(),
+            registry,
+            connections,
+        }))
+    }
+}
+
+impl State {
+    /// The party at `/party/:room`.
+    pub(crate) fn main_party(&self) -> &PartyName {
+        let named_main = self.parties.iter().find(|party| party.name().as_str() == "main");
+        named_main.unwrap_or(&self.parties[0]).name()
+    }
+
+    pub(crate) fn party_named(&self, name: &str) -> Option<&Arc<dyn Party>> {
+        self.parties.iter().find(|party| party.name().as_str() == name)
+    }
+
+    pub(crate) fn party(&self, name: &PartyName) -> Option<&Arc<dyn Party>> {
+        self.party_named(name.as_str())
+    }
+
+    /// What an HTTP client is told of an error without a public face.
+    pub(crate) fn failure_text(&self, error: &Error) -> String {
+        if self.debug_errors { error.to_string() } else { "Internal Server Error".to_owned() }
+    }
+
+    /// A place for one more connection, if there is one.
+    pub(crate) fn ticket(&self) -> Option<Ticket> {
+        let places = &self.connections;
+        if places.taken_count.fetch_add(1, Ordering::Relaxed) >= places.max {
+            places.taken_count.fetch_sub(1, Ordering::Relaxed);
+            tracing::warn!(connections_max = places.max, "connection refused, the host is full");
+            return None;
+        }
+        Some(Ticket(Arc::clone(places)))
+    }
+
+    /// Number of WebSockets.
+    pub(crate) fn connections_count(&self) -> usize {
+        self.connections.taken_count.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.taken_count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Running {
+    /// Where it listens.
+    pub(crate) fn addr(&self) -> Result<SocketAddr, HostError> {
+        self.listener.local_addr().map_err(HostError::System)
+    }
+
+    /// Serves until `stop` ends, then drains: no new requests, running hooks finish, commits
+    /// land, clients are closed with 1012, all within the grace.
+    pub(crate) async fn serve(self, stop: impl Future<Output = ()>) {
+        let Self { state, listener } = self;
+        let (open, mut all_closed) = mpsc::channel(1);
+        tokio::select! {
+            () = listener::accept_all(&state, &listener, &open) => {}
+            () = stop => {}
+        }
+        drop((listener, open));
+        state.draining.set();
+        let connections_count = state.connections_count();
+        let rooms_count = state.registry.rooms_count();
+        tracing::info!(rooms_count, connections_count, "shutting down");
+        let grace = state.config.shutdown_grace;
+        let drained = async {
+            tokio::join!(drain_rooms(&state, connections_count), all_closed.recv());
+        };
+        if state.clock.timeout(grace, drained).await.is_none() {
+            let rooms_count = state.registry.rooms_count();
+            tracing::warn!(rooms_count, ?grace, "grace is over, what is left is cut");
+        }
+        end(state).await;
+    }
+}
+
+/// Ends the shards and closes the storage; a hook that blocks its thread is not waited for.
+pub(crate) async fn end(state: Arc<State>) {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    state.registry.end();
+    let clock = state.clock.clone();
+    let (ended, has_ended) = oneshot::channel();
+    std::thread::spawn(move || {
+        state.registry.join();
+        drop(state);
+        // Nobody waits any more if it took too long.
+        let _ = ended.send(());
+    });
+    clock.timeout(PATIENCE, has_ended).await;
+}
+
+/// Tells every room to close, and waits until all have.
+async fn drain_rooms(state: &Arc<State>, connections_count: usize) {
+    let pacer = Pacer::start(connections_count, state.config.shutdown_grace, state.clock.clone());
+    loop {
+        let mailboxes = state.registry.mailboxes();
+        if mailboxes.is_empty() {
+            return;
+        }
+        let told = mailboxes.iter().map(|mailbox| async {
+            // A room that is gone already needs no telling.
+            let _ = mailbox.push(RoomEvent::Drain(Arc::clone(&pacer))).await;
+            mailbox.gone().await;
+        });
+        // Then once more: a call between rooms may have opened another.
+        futures_util::future::join_all(told).await;
+    }
+}
+
+fn open_assets(folder: &Path) -> Result<Assets, HostError> {
+    Assets::open(folder).map_err(|(folder, source)| HostError::Assets { folder, source })
+}
+
+/// Raises the descriptor limit as far as the system lets us, and leaves some for other things.
+fn connections_by_descriptors() -> usize {
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
+    usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_KEPT).max(1)
+}
+
+/// As `Display`: it is what a `main` that returns it shows to people.
+impl fmt::Debug for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "host of {}", self.builder.names.join(", "))
+    }
+}

@@ -1,0 +1,285 @@
+//! The reading half of one WebSocket: frames in, and how it ends.
+//!
+//! tungstenite parses, checks the protocol and answers pings and Closes; it reads from the
+//! socket, and what it writes goes through the `Outlet`, where the room writes as well.
+//!
+//! The difficulty is the end. What the client broke must reach it as a Close, so after our
+//! Close we go on reading and throw away, for a while: closing a socket with unread bytes
+//! resets it, and the Close would be lost.
+
+use std::io;
+use std::net::TcpStream as StdTcpStream;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use partyrs::seam::ConnectionKey;
+use partyrs::{Close, CloseFrame, Frame};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::event::{Arrival, Inlet, RoomEvent};
+use crate::host::Ticket;
+use crate::mailbox::Mailbox;
+use crate::outlet::{Ending, Outlet};
+
+/// tungstenite keeps a read buffer of this size per connection; larger ones double the cost
+/// of fan-out and most of the memory of an idle connection.
+const READ_BUFFER_BYTES: usize = 4 << 10;
+
+/// A pong or a Close reply is at most 127 bytes; tungstenite is given room for a few.
+const CONTROL_BYTES_MAX: usize = 4 << 10;
+
+/// What is read and thrown away after our Close, at most.
+const DISCARD_BYTES_MAX: usize = 8 << 20;
+
+/// An accepted WebSocket on its way to its room.
+pub(crate) struct Accepted {
+    pub(crate) socket: StdTcpStream,
+    /// What the client sent right behind its request.
+    pub(crate) read_ahead: Bytes,
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: Clock,
+    /// The connection's place among `connections_max`.
+    pub(crate) ticket: Ticket,
+}
+
+struct Reading {
+    outlet: Rc<Outlet>,
+    read_ahead: Bytes,
+    config: Arc<Config>,
+    clock: Clock,
+    ticket: Ticket,
+}
+
+/// The socket as tungstenite sees it.
+struct Wire(Rc<Outlet>);
+
+/// How the input ended.
+enum End {
+    /// With this for `on_close`.
+    Known(Close),
+    /// The room has closed the connection; the client has not answered yet.
+    AwaitAnswer,
+}
+
+impl Arrival for Accepted {
+    fn land(self: Box<Self>) -> io::Result<(Rc<Outlet>, Box<dyn Inlet>)> {
+        let Self { socket, read_ahead, config, clock, ticket } = *self;
+        let outlet = Outlet::new(TcpStream::from_std(socket)?, config.outbox_bytes_max);
+        let reading = Reading { outlet: Rc::clone(&outlet), read_ahead, config, clock, ticket };
+        Ok((outlet, Box::new(reading)))
+    }
+
+    fn refuse(self: Box<Self>, close: CloseFrame) {
+        let Self { socket, config, clock, ticket, .. } = *self;
+        tokio::spawn(async move {
+            let Ok(mut tcp) = TcpStream::from_std(socket) else { return };
+            let farewell = super::linger::close_and_linger(&mut tcp, &close);
+            clock.timeout(config.close_timeout, farewell).await;
+            drop(ticket);
+        });
+    }
+}
+
+impl Inlet for Reading {
+    fn start(self: Box<Self>, key: ConnectionKey, mailbox: Arc<Mailbox>) {
+        tokio::task::spawn_local(self.serve(key, mailbox));
+    }
+}
+
+impl Reading {
+    async fn serve(self: Box<Self>, key: ConnectionKey, mailbox: Arc<Mailbox>) {
+        let Self { outlet, read_ahead, config, clock, ticket } = *self;
+        let limits = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_write_buffer_size(CONTROL_BYTES_MAX)
+            .max_message_size(Some(config.message_bytes_max))
+            .max_frame_size(Some(config.message_bytes_max));
+        let wire = Wire(Rc::clone(&outlet));
+        let socket =
+            WebSocketStream::from_partially_read(wire, read_ahead.to_vec(), Role::Server, Some(limits));
+        let mut socket = socket.await;
+        let close = match read(&mut socket, &outlet, key, &mailbox).await {
+            End::Known(close) => close,
+            End::AwaitAnswer => {
+                let answer = await_answer(&mut socket, &outlet);
+                let answer = clock.timeout(config.close_timeout, answer).await;
+                answer.unwrap_or_else(Close::lost)
+            }
+        };
+        drop(socket);
+        // A room that has ended does not want to know.
+        let _ = mailbox.push(RoomEvent::Leave { key, close }).await;
+        clock.timeout(config.close_timeout, finish(&outlet)).await;
+        outlet.cut();
+        drop(ticket);
+    }
+}
+
+/// Reads frames into the mailbox until the input ends.
+async fn read(
+    socket: &mut WebSocketStream<Wire>,
+    outlet: &Rc<Outlet>,
+    key: ConnectionKey,
+    mailbox: &Mailbox,
+) -> End {
+    loop {
+        let message = tokio::select! {
+            biased;
+            ending = outlet.ended() => match ending {
+                Ending::Closed { .. } => return End::AwaitAnswer,
+                Ending::Violated { code, reason } => return End::Known(Close::new(code, reason, false)),
+                Ending::Answered | Ending::Lost => return End::Known(Close::lost()),
+            },
+            message = socket.next() => message,
+        };
+        let frame = match message {
+            // Revalidated: the text type of the protocol crate is not ours.
+            Some(Ok(Message::Text(text))) => match Bytes::from(text).try_into() {
+                Ok(text) => Frame::Text(text),
+                Err(_) => return violated(outlet, 1007, "Text is not UTF-8"),
+            },
+            Some(Ok(Message::Binary(bytes))) => Frame::Binary(bytes),
+            Some(Ok(Message::Close(close))) => {
+                // The answer is written with the next poll; then the stream ends.
+                let _ = socket.next().await;
+                return End::Known(client_close(close.as_ref()));
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+            Some(Err(error)) => return failed(outlet, &error),
+            None => return End::Known(Close::lost()),
+        };
+        if mailbox.push(RoomEvent::Frame { from: key, frame }).await.is_err() {
+            // The room has ended and said so to the client.
+            return End::AwaitAnswer;
+        }
+    }
+}
+
+/// Throws away what the client sends until it answers our Close.
+async fn await_answer(socket: &mut WebSocketStream<Wire>, outlet: &Outlet) -> Close {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Close(_))) => {
+                return match outlet.ending() {
+                    Some(Ending::Closed { code, reason }) => Close::new(code, reason, true),
+                    _ => Close::lost(),
+                };
+            }
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return Close::lost(),
+        }
+    }
+}
+
+/// Lets our Close reach the client before TCP ends.
+async fn finish(outlet: &Outlet) {
+    if outlet.ending() == Some(Ending::Lost) {
+        return;
+    }
+    outlet.flushed().await;
+    outlet.shutdown();
+    super::linger::discard(Wire::read_half(outlet), DISCARD_BYTES_MAX).await;
+}
+
+fn client_close(close: Option<&tungstenite::protocol::CloseFrame>) -> Close {
+    match close {
+        None => Close::new(1005, "", true),
+        Some(close) => {
+            let code = u16::from(close.code);
+            // The client sent a code that nobody may send; tungstenite has answered 1002.
+            let was_clean = code != 1002;
+            Close::new(code, close.reason.as_str(), was_clean)
+        }
+    }
+}
+
+/// What the client broke, as a Close.
+fn failed(outlet: &Rc<Outlet>, error: &tungstenite::Error) -> End {
+    use tungstenite::Error;
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+            violated(outlet, 1009, &format!("Message is too large: {size} > {max_size}"))
+        }
+        Error::Utf8(_) => violated(outlet, 1007, "Text is not UTF-8"),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Known(Close::lost()),
+        Error::Protocol(_) | Error::Capacity(_) | Error::AttackAttempt => {
+            violated(outlet, 1002, "Protocol error")
+        }
+        _ => End::Known(Close::lost()),
+    }
+}
+
+fn violated(outlet: &Rc<Outlet>, code: u16, reason: &str) -> End {
+    outlet.violated(code, reason);
+    End::Known(Close::new(code, reason, false))
+}
+
+impl Wire {
+    fn read_half(outlet: &Outlet) -> impl AsyncRead {
+        ReadHalf(outlet)
+    }
+}
+
+struct ReadHalf<'a>(&'a Outlet);
+
+fn poll_read(outlet: &Outlet, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    loop {
+        ready!(outlet.tcp().poll_read_ready(cx))?;
+        match outlet.tcp().try_read(buffer.initialize_unfilled()) {
+            Ok(count) => {
+                buffer.advance(count);
+                return Poll::Ready(Ok(()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl AsyncRead for ReadHalf<'_> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        poll_read(self.0, cx, buffer)
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        poll_read(&self.0, cx, buffer)
+    }
+}
+
+/// Takes every write whole, so that a pong or a Close is never torn by a frame of the room's.
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, frame: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.control(frame);
+        Poll::Ready(Ok(frame.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,177 @@
+//! Plain HTTP: from a request to a room's `on_request`, and the answers of the host's own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HeaderValue, RETRY_AFTER};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use partyrs::storage::CommitError;
+use partyrs::{Admission, Body, Error, Head, Lobby, RoomAddress, RoomId};
+use tokio::sync::oneshot;
+
+use super::route::Route;
+use super::upgrade;
+use crate::event::{Refusal, RoomEvent};
+use crate::host::State;
+use crate::party::Party;
+
+/// How long a plain request waits for a place in a full mailbox.
+const MAILBOX_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Which room of which party a request is for.
+pub(crate) struct Target {
+    pub(crate) party: Arc<dyn Party>,
+    pub(crate) address: RoomAddress,
+    pub(crate) remote_addr: SocketAddr,
+}
+
+/// Answers one request, whatever it is.
+pub(crate) async fn serve<B>(
+    state: Arc<State>,
+    request: Request<B>,
+    remote_addr: SocketAddr,
+) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if state.draining.is_set() {
+        return unavailable();
+    }
+    match Route::of(request.uri().path(), &state.prefix, state.main_party()) {
+        Route::Room { party, room } => match target(&state, &party, room, remote_addr) {
+            Some(target) if upgrade::is_asked(&request) => upgrade::accept(state, target, request).await,
+            Some(target) => to_room(state, target, request).await,
+            None => text(StatusCode::NOT_FOUND, format!("Party {party} not found")),
+        },
+        Route::BadRoom(wrong) => text(StatusCode::BAD_REQUEST, wrong),
+        Route::Elsewhere => elsewhere(&state, request).await,
+    }
+}
+
+fn target(state: &State, party: &str, room: RoomId, remote_addr: SocketAddr) -> Option<Target> {
+    let party = Arc::clone(state.party_named(party)?);
+    let address = RoomAddress::new(party.name().clone(), room);
+    Some(Target { party, address, remote_addr })
+}
+
+async fn elsewhere<B>(state: &State, request: Request<B>) -> Response<Body> {
+    let request = request.map(|_| ());
+    let method = request.method().clone();
+    if let Some(assets) = &state.assets
+        && let Some(response) = assets.find(&method, request).await
+    {
+        return response;
+    }
+    text(StatusCode::NOT_FOUND, "Not found")
+}
+
+async fn to_room<B>(state: Arc<State>, target: Target, request: Request<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (parts, body) = request.into_parts();
+    let mut head = Head::new(parts);
+    let lobby = target.lobby(&state);
+    match target.party.before_request(&mut head, &lobby).await {
+        Ok(Admission::Admit) => {}
+        Ok(Admission::Respond(response)) => return response.into_http(),
+        Ok(Admission::Close(close)) => return text(StatusCode::FORBIDDEN, close.reason()),
+        Err(error) => return before_hook_failed(&state, &target, "on_before_request", &error),
+    }
+    let body = match read_body(&state, body).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    let (reply, answer) = oneshot::channel();
+    let request = partyrs::Request::new(head, body, target.remote_addr);
+    let event = RoomEvent::Request { request, reply };
+    let delivery = state.registry.deliver(&state, &target.party, &target.address, event);
+    match state.clock.timeout(MAILBOX_PATIENCE, delivery).await {
+        Some(Ok(())) => {}
+        Some(Err(_)) => return unavailable(),
+        None => {
+            tracing::warn!(room = %target.address, "mailbox is full, request answered 503");
+            return unavailable();
+        }
+    }
+    match answer.await {
+        Ok(Ok(response)) => response.into_http(),
+        Ok(Err(refusal)) => refused(&refusal),
+        // The room ended in the middle of the hook.
+        Err(_) => unavailable(),
+    }
+}
+
+async fn read_body<B>(state: &State, body: B) -> Result<Bytes, Response<Body>>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let limit = state.config.body_bytes_max;
+    let too_long = || text(StatusCode::PAYLOAD_TOO_LARGE, format!("Body is longer than {limit} bytes"));
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_long());
+    }
+    let whole = std::pin::pin!(Limited::new(body, limit).collect());
+    match state.clock.timeout(state.config.body_timeout, whole).await {
+        None => Err(text(StatusCode::REQUEST_TIMEOUT, "Body did not arrive in time")),
+        Some(Ok(body)) => Ok(body.to_bytes()),
+        Some(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
+        Some(Err(_)) => Err(text(StatusCode::BAD_REQUEST, "Body is not complete")),
+    }
+}
+
+impl Target {
+    /// What the static hooks see.
+    pub(crate) fn lobby(&self, state: &State) -> Lobby {
+        let RoomAddress { party, room, .. } = self.address.clone();
+        Lobby::new(party, room, self.remote_addr, Arc::clone(&state.env))
+    }
+}
+
+/// The answer when a static hook failed: its own, or 500.
+pub(crate) fn before_hook_failed(
+    state: &State,
+    target: &Target,
+    hook: &'static str,
+    error: &Error,
+) -> Response<Body> {
+    if let Some((status, answer)) = error.public_status() {
+        return text(status, answer);
+    }
+    tracing::error!(room = %target.address, hook, %error, "hook failed");
+    text(StatusCode::INTERNAL_SERVER_ERROR, state.failure_text(error))
+}
+
+fn refused(refusal: &Refusal) -> Response<Body> {
+    match refusal {
+        Refusal::StartFailed | Refusal::Broken => {
+            text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+        }
+        Refusal::CommitFailed(CommitError::Full) => {
+            retry_later(text(StatusCode::INSUFFICIENT_STORAGE, "Storage is full"))
+        }
+        Refusal::CommitFailed(_) => retry_later(text(StatusCode::SERVICE_UNAVAILABLE, "Storage failed")),
+        Refusal::Unavailable => unavailable(),
+    }
+}
+
+/// 503 with `Retry-After`.
+pub(crate) fn unavailable() -> Response<Body> {
+    retry_later(text(StatusCode::SERVICE_UNAVAILABLE, "Try again later"))
+}
+
+fn retry_later(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
+/// An answer of the host's own.
+pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
+    partyrs::Response::text(text).with_status(status).into_http()
+}

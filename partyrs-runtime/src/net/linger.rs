@@ -1,0 +1,125 @@
+//! Ending a socket so that the last thing we sent arrives.
+//!
+//! A socket that is closed while bytes of the client are unread is reset, and the reset may
+//! overtake our answer. So our side is shut down, and what still comes is thrown away until
+//! the client ends its side; the caller sets the time limit.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use partyrs::CloseFrame;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::clock::{Clock, Sleep};
+use crate::config::Config;
+use crate::wire;
+
+const DISCARD_BYTES_MAX: usize = 8 << 20;
+
+/// Reads and throws away until the end, an error, or `bytes_max`.
+pub(crate) async fn discard(source: impl AsyncRead, bytes_max: usize) {
+    let mut source = pin!(source);
+    let mut left = bytes_max;
+    let mut buffer = [0; 4096];
+    while left > 0 {
+        match source.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(count) => left = left.saturating_sub(count),
+        }
+    }
+}
+
+/// Sends one Close frame and nothing else, and lets it arrive.
+pub(crate) async fn close_and_linger(tcp: &mut TcpStream, close: &CloseFrame) {
+    let mut bytes = BytesMut::new();
+    wire::put_close(&mut bytes, Some(wire::parts(close)));
+    if tcp.write_all(&bytes).await.is_ok() && tcp.shutdown().await.is_ok() {
+        discard(tcp, DISCARD_BYTES_MAX).await;
+    }
+}
+
+/// A TCP stream that lingers when it is shut down, within `close_timeout`.
+pub(crate) struct Lingering {
+    tcp: TcpStream,
+    clock: Clock,
+    close_timeout: std::time::Duration,
+    ending: Option<Discarding>,
+}
+
+struct Discarding {
+    until: Sleep,
+    bytes_left: usize,
+}
+
+impl Lingering {
+    pub(crate) fn new(tcp: TcpStream, clock: Clock, config: &Config) -> Self {
+        Self { tcp, clock, close_timeout: config.close_timeout, ending: None }
+    }
+
+    pub(crate) fn into_tcp(self) -> TcpStream {
+        self.tcp
+    }
+}
+
+impl AsyncRead for Lingering {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Lingering {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.ending.is_none() {
+            ready!(Pin::new(&mut this.tcp).poll_shutdown(cx))?;
+        }
+        let ending = this.ending.get_or_insert_with(|| Discarding {
+            until: this.clock.sleep(this.close_timeout),
+            bytes_left: DISCARD_BYTES_MAX,
+        });
+        let mut bytes = [0; 4096];
+        loop {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut this.tcp).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    ending.bytes_left = ending.bytes_left.saturating_sub(buffer.filled().len());
+                    if ending.bytes_left == 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => {
+                    ready!(Pin::new(&mut ending.until).poll(cx));
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Accepting TCP connections and speaking HTTP/1.1 on them.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use super::linger::Lingering;
+use crate::host::State;
+
+/// How long to wait when the system has no descriptor left for a connection.
+const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
+
+/// Held by each HTTP connection; when the last is dropped, all requests have been answered.
+pub(crate) type StillOpen = mpsc::Sender<Infallible>;
+
+/// Accepts connections until it is dropped; each is served by a task of its own.
+pub(crate) async fn accept_all(state: &Arc<State>, listener: &TcpListener, open: &StillOpen) {
+    loop {
+        match listener.accept().await {
+            Ok((tcp, remote_addr)) => match tcp.set_nodelay(true) {
+                Ok(()) => drop(tokio::spawn(serve_one(Arc::clone(state), tcp, remote_addr, open.clone()))),
+                Err(error) => tracing::debug!(%remote_addr, %error, "client left before it was served"),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                state.clock.sleep(ACCEPT_BACK_OFF).await;
+            }
+        }
+    }
+}
+
+/// Answers the requests of one connection, until it ends or the host shuts down.
+async fn serve_one(state: Arc<State>, tcp: TcpStream, remote_addr: SocketAddr, open: StillOpen) {
+    let io = TokioIo::new(Lingering::new(tcp, state.clock.clone(), &state.config));
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(state.config.header_timeout);
+    let service = service_fn(|request| {
+        let state = Arc::clone(&state);
+        async move { Ok::<_, Infallible>(super::http::serve(state, request, remote_addr).await) }
+    });
+    let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = state.draining.wait() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%remote_addr, %error, "HTTP connection ended");
+    }
+    drop(open);
+}

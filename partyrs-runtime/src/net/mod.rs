@@ -1,0 +1,8 @@
+//! Everything between TCP and the mailbox of a room. It never names a room's task.
+
+pub(crate) mod connection;
+pub(crate) mod http;
+pub(crate) mod linger;
+pub(crate) mod listener;
+pub(crate) mod route;
+pub(crate) mod upgrade;

@@ -1,0 +1,169 @@
+//! From an upgrade request to a WebSocket on its way to its room (RFC 6455, section 4.2).
+//!
+//! The 101 goes out before the room is even opened, for `partysocket` gives up after 4 s:
+//! what the client sends meanwhile waits in its socket.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
+use http::header::{
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use partyrs::seam::NewConnection;
+use partyrs::{Admission, Body, CloseFrame, ConnectContext, ConnectionId, Head};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::connection::Accepted;
+use super::http::{Target, before_hook_failed, text, unavailable};
+use super::linger::Lingering;
+use crate::event::{Arrival, Join, RoomEvent};
+use crate::host::State;
+
+const CONNECTION_ID_BYTES_MAX: usize = 256;
+
+/// What follows the 101.
+enum Then {
+    Join { head: Head, id: ConnectionId },
+    Close(CloseFrame),
+}
+
+/// Whether the client asks for a WebSocket, rightly or wrongly.
+pub(crate) fn is_asked<B>(request: &Request<B>) -> bool {
+    has_token(request.headers(), &UPGRADE, "websocket")
+}
+
+/// Answers an upgrade request to a room; the socket then goes to the room by itself.
+pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Request<B>) -> Response<Body> {
+    let accept_key = match check_handshake(&request) {
+        Ok(key) => key,
+        Err(refusal) => return *refusal,
+    };
+    let (mut parts, _) = request.into_parts();
+    let Some(on_upgrade) = parts.extensions.remove::<OnUpgrade>() else {
+        return text(StatusCode::BAD_REQUEST, "This connection cannot be upgraded");
+    };
+    let mut head = Head::new(parts);
+    let id = match connection_id(&head) {
+        Ok(id) => id,
+        Err(refusal) => return *refusal,
+    };
+    let lobby = target.lobby(&state);
+    let then = match target.party.before_connect(&mut head, &lobby).await {
+        Ok(Admission::Admit) => Then::Join { head, id },
+        Ok(Admission::Respond(response)) => return response.into_http(),
+        Ok(Admission::Close(close)) => Then::Close(close),
+        Err(error) => match error.public_close() {
+            Some(close) => Then::Close(close.clone()),
+            None => return before_hook_failed(&state, &target, "on_before_connect", &error),
+        },
+    };
+    let Some(ticket) = state.ticket() else { return unavailable() };
+    tokio::spawn(async move {
+        let upgraded = match on_upgrade.await {
+            Ok(upgraded) => upgraded,
+            // The client went away before the 101 reached it.
+            Err(error) => return tracing::debug!(room = %target.address, %error, "upgrade came to nothing"),
+        };
+        let Some((socket, read_ahead)) = take_socket(upgraded) else {
+            return tracing::error!(room = %target.address, "upgraded connection is not one of this listener");
+        };
+        let config = Arc::clone(&state.config);
+        let arrival = Accepted { socket, read_ahead, config, clock: state.clock.clone(), ticket };
+        match then {
+            Then::Close(close) => Box::new(arrival).refuse(close),
+            Then::Join { head, id } => join(&state, &target, head, id, Box::new(arrival)).await,
+        }
+    });
+    switching_protocols(&accept_key)
+}
+
+async fn join(state: &Arc<State>, target: &Target, mut head: Head, id: ConnectionId, arrival: Box<Accepted>) {
+    let new = NewConnection {
+        id,
+        uri: head.uri().clone(),
+        remote_addr: target.remote_addr,
+        extensions: std::mem::take(head.extensions_mut()),
+        state_bytes_max: state.config.connection_state_bytes_max,
+    };
+    let join = Join { new, context: ConnectContext::new(head), arrival };
+    let event = RoomEvent::Join(Box::new(join));
+    if let Err((event, refusal)) = state.registry.deliver(state, &target.party, &target.address, event).await
+    {
+        event.refuse(&refusal);
+    }
+}
+
+/// The accept key of a good handshake, or what the client is told of a bad one.
+fn check_handshake<B>(request: &Request<B>) -> Result<String, Box<Response<Body>>> {
+    let bad = |wrong: &str| Err(Box::new(text(StatusCode::BAD_REQUEST, wrong)));
+    let headers = request.headers();
+    if request.method() != Method::GET {
+        return bad("A WebSocket handshake must be a GET request");
+    }
+    if request.version() < Version::HTTP_11 {
+        return bad("A WebSocket handshake needs HTTP/1.1");
+    }
+    if !has_token(headers, &CONNECTION, "upgrade") {
+        return bad("A WebSocket handshake needs the header `Connection: Upgrade`");
+    }
+    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        let mut response = text(StatusCode::UPGRADE_REQUIRED, "WebSocket version must be 13");
+        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        return Err(Box::new(response));
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
+    if BASE64.decode(key).is_ok_and(|bytes| bytes.len() == 16) {
+        Ok(derive_accept_key(key))
+    } else {
+        bad("`Sec-WebSocket-Key` must be 16 bytes in base64")
+    }
+}
+
+/// The client's `_pk`, or a fresh random id.
+fn connection_id(head: &Head) -> Result<ConnectionId, Box<Response<Body>>> {
+    match head.query("_pk") {
+        Some(id) if id.len() > CONNECTION_ID_BYTES_MAX => {
+            Err(Box::new(text(StatusCode::BAD_REQUEST, "`_pk` is longer than 256 bytes")))
+        }
+        Some(id) if !id.is_empty() => Ok(ConnectionId::new(&id)),
+        _ => {
+            let mut bytes = [0; 16];
+            match getrandom::fill(&mut bytes) {
+                Ok(()) => Ok(ConnectionId::new(&BASE64URL_NOPAD.encode(&bytes))),
+                Err(error) => {
+                    tracing::error!(%error, "the system gives no random numbers");
+                    Err(Box::new(unavailable()))
+                }
+            }
+        }
+    }
+}
+
+fn switching_protocols(accept_key: &str) -> Response<Body> {
+    let mut response = partyrs::Response::status(StatusCode::SWITCHING_PROTOCOLS).into_http();
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(value) = HeaderValue::from_str(accept_key) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, value);
+    }
+    response
+}
+
+/// Takes the socket out of hyper, to be registered with the shard of its room.
+fn take_socket(upgraded: Upgraded) -> Option<(std::net::TcpStream, Bytes)> {
+    let parts = upgraded.downcast::<TokioIo<Lingering>>().ok()?;
+    let socket = parts.io.into_inner().into_tcp().into_std().ok()?;
+    Some((socket, parts.read_buf))
+}
+
+/// Whether a header that lists tokens has this one, in any case.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))
+}

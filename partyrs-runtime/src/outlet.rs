@@ -1,0 +1,301 @@
+//! The writing half of one WebSocket. Here the rooms and the network meet again.
+//!
+//! The room writes whole frames straight to the socket; what the socket does not take at
+//! once goes into a bounded outbox, and a writer task is started that lives until the
+//! outbox is empty. The reading half adds its pongs and Close replies through the same
+//! queue, so frames never mix. After a Close nothing more is written.
+//!
+//! The difficulty is the slow client: its backlog must neither delay the room nor pin the
+//! memory of others. So a backlog shares the bytes of a batch only where it is at least
+//! half of it, and over `outbox_bytes_max` the client gets what it has waiting, a Close
+//! with 1013, and nothing else.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::ops::Range;
+use std::rc::Rc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use crate::wire;
+
+/// The writing half of one WebSocket, on the shard of its room.
+pub(crate) struct Outlet {
+    tcp: TcpStream,
+    outbox_bytes_max: usize,
+    state: RefCell<State>,
+    /// Told when a Close is sent or the socket breaks; the reading half waits for it.
+    ending: Notify,
+    /// Told when the outbox is empty or the socket breaks.
+    drained: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    outbox: VecDeque<Bytes>,
+    outbox_bytes: usize,
+    ending: Option<Ending>,
+    writer_runs: bool,
+}
+
+/// Why nothing more is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The room closed it; the client is to answer.
+    Closed { code: u16, reason: String },
+    /// The client did what it must not, or read too slowly; no answer is waited for.
+    Violated { code: u16, reason: String },
+    /// The client closed it and has been answered.
+    Answered,
+    /// The socket is lost.
+    Lost,
+}
+
+impl Outlet {
+    pub(crate) fn new(tcp: TcpStream, outbox_bytes_max: usize) -> Rc<Self> {
+        let state = RefCell::default();
+        let (ending, drained) = (Notify::new(), Notify::new());
+        Rc::new(Self { tcp, outbox_bytes_max, state, ending, drained })
+    }
+
+    /// The socket, for reading.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
+    /// Writes the parts `runs` of `batch`, which are whole frames, or keeps what the socket
+    /// does not take. Writes nothing after a Close.
+    pub(crate) fn write(self: &Rc<Self>, batch: &Bytes, runs: &[Range<usize>]) {
+        let mut state = self.state.borrow_mut();
+        if state.ending.is_some() {
+            return;
+        }
+        let mut written = 0;
+        if state.outbox.is_empty() {
+            match self.try_write(batch, runs) {
+                Ok(count) => written = count,
+                Err(_) => return self.lose(&mut state),
+            }
+        }
+        for run in runs {
+            let skipped = written.min(run.len());
+            written -= skipped;
+            let rest = run.start + skipped..run.end;
+            if !rest.is_empty() {
+                let is_most = rest.len() * 2 >= batch.len();
+                let kept = if is_most { batch.slice(rest) } else { Bytes::copy_from_slice(&batch[rest]) };
+                state.outbox_bytes += kept.len();
+                state.outbox.push_back(kept);
+            }
+        }
+        if state.outbox_bytes > self.outbox_bytes_max {
+            let reason = format!("Read too slowly: over {} bytes waited", self.outbox_bytes_max);
+            self.end(&mut state, Ending::Violated { code: 1013, reason });
+        }
+        self.run_writer(&mut state);
+    }
+
+    /// Sends a Close without code, and expects the client to answer it.
+    pub(crate) fn close_without_code(self: &Rc<Self>) {
+        let mut state = self.state.borrow_mut();
+        if state.ending.is_none() {
+            let mut bytes = BytesMut::new();
+            wire::put_close(&mut bytes, None);
+            self.queue(&mut state, bytes.freeze());
+            state.ending = Some(Ending::Closed { code: 1005, reason: String::new() });
+            self.ending.notify_one();
+            self.run_writer(&mut state);
+        }
+    }
+
+    /// Sends a Close, and expects the client to answer it.
+    pub(crate) fn close(self: &Rc<Self>, code: u16, reason: &str) {
+        self.end_with(Ending::Closed { code, reason: reason.to_owned() });
+    }
+
+    /// Sends a Close because the client broke a rule; no answer is expected.
+    pub(crate) fn violated(self: &Rc<Self>, code: u16, reason: &str) {
+        self.end_with(Ending::Violated { code, reason: reason.to_owned() });
+    }
+
+    /// A control frame of the protocol's own: a pong, or the answer to the client's Close.
+    pub(crate) fn control(self: &Rc<Self>, frame: &[u8]) {
+        let mut state = self.state.borrow_mut();
+        if state.ending.is_some() {
+            return;
+        }
+        self.queue(&mut state, Bytes::copy_from_slice(frame));
+        if wire::is_close(frame) {
+            state.ending = Some(Ending::Answered);
+        } else if state.outbox_bytes > self.outbox_bytes_max {
+            let reason = "Read too slowly".to_owned();
+            self.end(&mut state, Ending::Violated { code: 1013, reason });
+        }
+        self.run_writer(&mut state);
+    }
+
+    /// Why nothing more is written, if so.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.state.borrow().ending.clone()
+    }
+
+    /// Waits until a Close has been sent by the room or the host, or the socket is lost.
+    pub(crate) async fn ended(&self) -> Ending {
+        loop {
+            if let Some(ending) = self.ending() {
+                return ending;
+            }
+            self.ending.notified().await;
+        }
+    }
+
+    /// Waits until everything is written, or the socket is lost.
+    pub(crate) async fn flushed(&self) {
+        loop {
+            if self.state.borrow().outbox.is_empty() {
+                return;
+            }
+            self.drained.notified().await;
+        }
+    }
+
+    /// Ends our side of TCP: the client sees the end after all that was written.
+    pub(crate) fn shutdown(&self) {
+        // A socket that is gone already needs no shutdown.
+        let _ = socket2::SockRef::from(&self.tcp).shutdown(Shutdown::Write);
+    }
+
+    /// Gives up on the socket; what waits is dropped.
+    pub(crate) fn cut(&self) {
+        self.lose(&mut self.state.borrow_mut());
+        let _ = socket2::SockRef::from(&self.tcp).shutdown(Shutdown::Both);
+    }
+
+    fn end_with(self: &Rc<Self>, ending: Ending) {
+        let mut state = self.state.borrow_mut();
+        if state.ending.is_none() {
+            self.end(&mut state, ending);
+            self.run_writer(&mut state);
+        }
+    }
+
+    fn end(&self, state: &mut State, ending: Ending) {
+        if let Ending::Closed { code, reason } | Ending::Violated { code, reason } = &ending {
+            let mut bytes = BytesMut::new();
+            wire::put_close(&mut bytes, Some((*code, reason)));
+            self.queue(state, bytes.freeze());
+        }
+        if state.ending.is_none() {
+            state.ending = Some(ending);
+        }
+        self.ending.notify_one();
+    }
+
+    /// Writes one whole frame or keeps what is left of it.
+    fn queue(&self, state: &mut State, frame: Bytes) {
+        let mut frame = frame;
+        if state.outbox.is_empty() {
+            let all = 0..frame.len();
+            match self.try_write(&frame, std::slice::from_ref(&all)) {
+                Ok(count) => frame.advance(count),
+                Err(_) => return self.lose(state),
+            }
+        }
+        if !frame.is_empty() {
+            state.outbox_bytes += frame.len();
+            state.outbox.push_back(frame);
+        }
+    }
+
+    fn lose(&self, state: &mut State) {
+        state.outbox.clear();
+        state.outbox_bytes = 0;
+        if state.ending.is_none() {
+            state.ending = Some(Ending::Lost);
+        }
+        self.ending.notify_one();
+        self.drained.notify_one();
+    }
+
+    /// Writes as much as the socket takes now; returns how many bytes.
+    fn try_write(&self, batch: &Bytes, runs: &[Range<usize>]) -> io::Result<usize> {
+        const SLICES_MAX: usize = 64;
+        let mut written = 0;
+        for runs in runs.chunks(SLICES_MAX) {
+            let total: usize = runs.iter().map(Range::len).sum();
+            let result = match runs {
+                [run] => self.tcp.try_write(&batch[run.clone()]),
+                runs => {
+                    let empty = IoSlice::new(&[]);
+                    let mut slices = [empty; SLICES_MAX];
+                    for (slice, run) in slices.iter_mut().zip(runs) {
+                        *slice = IoSlice::new(&batch[run.clone()]);
+                    }
+                    self.tcp.try_write_vectored(&slices[..runs.len()])
+                }
+            };
+            match result {
+                Ok(count) => {
+                    written += count;
+                    // A short write: the rest goes to the outbox, and its writer tries again.
+                    if count < total {
+                        return Ok(written);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(written),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+
+    fn run_writer(self: &Rc<Self>, state: &mut State) {
+        if !state.outbox.is_empty() && !state.writer_runs {
+            state.writer_runs = true;
+            tokio::task::spawn_local(Rc::clone(self).write_out());
+        }
+    }
+
+    /// Writes the outbox out as the socket takes it; ends when it is empty.
+    async fn write_out(self: Rc<Self>) {
+        loop {
+            let writable = self.tcp.writable().await;
+            let mut state = self.state.borrow_mut();
+            if writable.is_err() {
+                self.lose(&mut state);
+            }
+            while let Some(front) = state.outbox.front_mut() {
+                match self.tcp.try_write(front) {
+                    Ok(count) => {
+                        front.advance(count);
+                        if front.is_empty() {
+                            state.outbox.pop_front();
+                        }
+                        state.outbox_bytes -= count;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) => self.lose(&mut state),
+                }
+            }
+            if state.outbox.is_empty() {
+                state.writer_runs = false;
+                self.drained.notify_one();
+                return;
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Outlet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.state.borrow();
+        f.debug_struct("Outlet")
+            .field("outbox_bytes", &state.outbox_bytes)
+            .field("ending", &state.ending)
+            .finish_non_exhaustive()
+    }
+}

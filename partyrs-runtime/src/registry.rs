@@ -1,0 +1,138 @@
+//! Which rooms are open, and on which shard.
+//!
+//! A room is opened at most once at a time: its mailbox is entered under a lock, and taken
+//! out when the room has ended entirely. Who meets a room that is ending waits, and opens it again.
+
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use partyrs::RoomAddress;
+use rustc_hash::{FxBuildHasher, FxHashMap};
+
+use crate::config::Config;
+use crate::event::{Refusal, RoomEvent};
+use crate::host::State;
+use crate::mailbox::Mailbox;
+use crate::party::{Party, RoomSetup};
+use crate::shard::Shard;
+
+/// All open rooms of a host.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    slices: Vec<Slice>,
+    rooms_count: AtomicUsize,
+    rooms_max: usize,
+}
+
+/// The rooms of one shard.
+#[derive(Debug)]
+struct Slice {
+    shard: Shard,
+    rooms: Mutex<FxHashMap<RoomAddress, Arc<Mailbox>>>,
+}
+
+impl Registry {
+    pub(crate) fn new(config: &Config) -> std::io::Result<Self> {
+        let slice = |index| Ok(Slice { shard: Shard::spawn(index)?, rooms: Mutex::default() });
+        let slices = (0..config.shards).map(slice).collect::<std::io::Result<_>>()?;
+        Ok(Self { slices, rooms_count: AtomicUsize::new(0), rooms_max: config.rooms_max })
+    }
+
+    /// Brings an event to a room, opening it if it is closed. Gives the event back if the
+    /// host has as many rooms as it may.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses the event, unless it is in the mailbox already.
+    pub(crate) async fn deliver(
+        &self,
+        state: &Arc<State>,
+        party: &Arc<dyn Party>,
+        address: &RoomAddress,
+        event: RoomEvent,
+    ) -> Result<(), (RoomEvent, Refusal)> {
+        let mut event = event;
+        loop {
+            let Some(mailbox) = self.find_or_open(state, party, address) else {
+                return Err((event, Refusal::Unavailable));
+            };
+            match mailbox.push(event).await {
+                Ok(()) => return Ok(()),
+                Err(back) => event = back,
+            }
+            mailbox.gone().await;
+        }
+    }
+
+    /// Mailboxes of all open rooms.
+    pub(crate) fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
+        let slices = self.slices.iter();
+        slices.flat_map(|slice| slice.rooms().values().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    /// Number of open rooms.
+    pub(crate) fn rooms_count(&self) -> usize {
+        self.rooms_count.load(Ordering::Relaxed)
+    }
+
+    /// The room has ended entirely.
+    pub(crate) fn remove(&self, address: &RoomAddress) {
+        let slice = self.slice(address);
+        let mailbox = slice.rooms().remove(address);
+        if let Some(mailbox) = mailbox {
+            self.rooms_count.fetch_sub(1, Ordering::Relaxed);
+            mailbox.set_gone();
+        }
+    }
+
+    /// Ends all shards, with the rooms that still live on them.
+    pub(crate) fn end(&self) {
+        self.slices.iter().for_each(|slice| slice.shard.end());
+    }
+
+    /// Waits for the threads of shards that are to end. Blocks.
+    pub(crate) fn join(&self) {
+        self.slices.iter().for_each(|slice| slice.shard.join());
+    }
+
+    fn find_or_open(
+        &self,
+        state: &Arc<State>,
+        party: &Arc<dyn Party>,
+        address: &RoomAddress,
+    ) -> Option<Arc<Mailbox>> {
+        let slice = self.slice(address);
+        let mut rooms = slice.rooms();
+        if let Some(mailbox) = rooms.get(address) {
+            return Some(Arc::clone(mailbox));
+        }
+        if self.rooms_count.fetch_add(1, Ordering::Relaxed) >= self.rooms_max {
+            self.rooms_count.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let mailbox = Arc::new(Mailbox::new(&state.config));
+        rooms.insert(address.clone(), Arc::clone(&mailbox));
+        let (state, party) = (Arc::clone(state), Arc::clone(party));
+        let setup = RoomSetup { address: address.clone(), mailbox: Arc::clone(&mailbox), state };
+        if !slice.shard.start(move || party.open(setup)) {
+            rooms.remove(address);
+            self.rooms_count.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(mailbox)
+    }
+
+    fn slice(&self, address: &RoomAddress) -> &Slice {
+        // The high bits: the map of the slice uses the low ones.
+        let hash = FxBuildHasher.hash_one(address) >> 32;
+        &self.slices[hash as usize % self.slices.len()]
+    }
+}
+
+impl Slice {
+    fn rooms(&self) -> MutexGuard<'_, FxHashMap<RoomAddress, Arc<Mailbox>>> {
+        // Nothing that may panic runs under the lock, so a poisoned one is still whole.
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

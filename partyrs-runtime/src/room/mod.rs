@@ -1,0 +1,8 @@
+//! Everything between the mailbox of a room and its server. It never names the network.
+
+mod commits;
+mod outgoing;
+mod quietly;
+mod task;
+
+pub(crate) use task::RoomTask;

@@ -1,0 +1,196 @@
+//! What leaves a room in one turn: every frame encoded once, every connection written once.
+//!
+//! The frames that the gate lets go are laid out in one buffer. A broadcast needs no list of
+//! targets: output is numbered, and a connection knows the number at which it joined. So a
+//! connection that gets every broadcast of the turn is written the same runs of bytes as
+//! all others, with one system call; only those with a frame of their own, or left out of one,
+//! get runs of their own.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use partyrs::CloseFrame;
+use partyrs::seam::{ConnectionKey, Delivered, Effect, Hosted, Output, Task};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::quietly::run_quietly;
+use crate::outlet::Outlet;
+use crate::wire;
+
+/// The sockets of a room, and the buffers of a turn.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    outlets: BTreeMap<ConnectionKey, Member>,
+    released: Vec<Output>,
+    buffer: BytesMut,
+    parts: Vec<Part>,
+}
+
+struct Member {
+    outlet: Rc<Outlet>,
+    /// Number of the first output that is for it.
+    joined: u64,
+}
+
+/// One frame of the turn.
+struct Part {
+    bytes: Range<usize>,
+    number: u64,
+    target: Target,
+}
+
+enum Target {
+    All {
+        except: Vec<ConnectionKey>,
+    },
+    One(ConnectionKey),
+    /// A Close; the outlet writes it itself, for it must remember it.
+    Close(ConnectionKey, Option<CloseFrame>),
+}
+
+impl Outgoing {
+    pub(super) fn add(&mut self, key: ConnectionKey, joined: u64, outlet: Rc<Outlet>) {
+        self.outlets.insert(key, Member { outlet, joined });
+    }
+
+    pub(super) fn remove(&mut self, key: ConnectionKey) {
+        self.outlets.remove(&key);
+    }
+
+    /// Closes what is left, at once.
+    pub(super) fn close_all(&mut self, close: &CloseFrame) {
+        for member in std::mem::take(&mut self.outlets).into_values() {
+            member.outlet.close(close.code(), close.reason());
+        }
+    }
+
+    /// Writes what the gate lets go. Tasks that may start now are added to `tasks`.
+    pub(super) fn flush(&mut self, hosted: &Hosted, tasks: &mut Vec<Task>) {
+        hosted.release(&mut self.released);
+        if self.released.is_empty() {
+            return;
+        }
+        for output in std::mem::take(&mut self.released) {
+            let start = self.buffer.len();
+            let target = match output.effect {
+                Effect::Broadcast { frame, except } => {
+                    wire::put_frame(&mut self.buffer, &frame);
+                    Target::All { except }
+                }
+                Effect::Send { to, frame } => {
+                    wire::put_frame(&mut self.buffer, &frame);
+                    Target::One(to)
+                }
+                Effect::Close { to, close } => Target::Close(to, close),
+                Effect::Spawn(task) => {
+                    tasks.push(task);
+                    continue;
+                }
+                // An answer that nobody waits for any more is dropped there, with what the user put in.
+                Effect::Reply(reply) => {
+                    run_quietly(hosted.room().address(), || reply(Delivered::Durable));
+                    continue;
+                }
+            };
+            self.parts.push(Part { bytes: start..self.buffer.len(), number: output.number, target });
+        }
+        self.write_parts();
+    }
+
+    fn write_parts(&mut self) {
+        let batch = self.buffer.split().freeze();
+        let parts = std::mem::take(&mut self.parts);
+        let first_number = parts.first().map_or(0, |part| part.number);
+        // Which parts are a connection's own, or leave it out.
+        let mut special: FxHashSet<ConnectionKey> = FxHashSet::default();
+        let mut to_all = Vec::new();
+        for part in &parts {
+            match &part.target {
+                Target::All { except } => {
+                    push_run(&mut to_all, &part.bytes);
+                    special.extend(except);
+                }
+                Target::One(key) | Target::Close(key, _) => {
+                    special.insert(*key);
+                }
+            }
+        }
+        if !to_all.is_empty() {
+            for (key, member) in &self.outlets {
+                if member.joined > first_number || special.contains(key) {
+                    special.insert(*key);
+                } else {
+                    member.outlet.write(&batch, &to_all);
+                }
+            }
+        }
+        self.write_special(&batch, &parts, special.into_iter());
+        self.parts = parts;
+        self.parts.clear();
+    }
+
+    /// Writes to those for whom the turn is not the same as for everybody.
+    fn write_special(&mut self, batch: &Bytes, parts: &[Part], keys: impl Iterator<Item = ConnectionKey>) {
+        let mut own: FxHashMap<ConnectionKey, Vec<u32>> = keys.map(|key| (key, Vec::new())).collect();
+        let mut broadcasts = Vec::new();
+        for (index, part) in (0_u32..).zip(parts) {
+            match &part.target {
+                Target::All { .. } => broadcasts.push(index),
+                Target::One(key) | Target::Close(key, _) => {
+                    own.entry(*key).or_default().push(index);
+                }
+            }
+        }
+        for (key, mut indexes) in own {
+            let Some(member) = self.outlets.get(&key) else { continue };
+            let (outlet, joined) = (Rc::clone(&member.outlet), member.joined);
+            indexes.extend_from_slice(&broadcasts);
+            indexes.sort_unstable();
+            let mut runs = Vec::new();
+            for part in indexes.into_iter().map(|index| &parts[index as usize]) {
+                match &part.target {
+                    Target::All { except } if part.number < joined || except.contains(&key) => {}
+                    Target::All { .. } | Target::One(_) => push_run(&mut runs, &part.bytes),
+                    Target::Close(_, close) => {
+                        outlet.write(batch, &runs);
+                        runs.clear();
+                        match close {
+                            Some(close) => outlet.close(close.code(), close.reason()),
+                            None => outlet.close_without_code(),
+                        }
+                        // Nothing may follow a Close.
+                        self.outlets.remove(&key);
+                        break;
+                    }
+                }
+            }
+            if !runs.is_empty() {
+                outlet.write(batch, &runs);
+            }
+        }
+    }
+}
+
+/// Appends a run, joined to the last one where it follows it.
+fn push_run(runs: &mut Vec<Range<usize>>, run: &Range<usize>) {
+    match runs.last_mut() {
+        Some(last) if last.end == run.start => last.end = run.end,
+        _ => runs.push(run.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_runs_become_one() {
+        let mut runs = Vec::new();
+        for run in [0..5, 5..9, 12..13, 13..20] {
+            push_run(&mut runs, &run);
+        }
+        assert_eq!(runs, [0..9, 12..20]);
+    }
+}

@@ -1,0 +1,793 @@
+//! The loop of one room, and the only place where hooks are called.
+//!
+//! A room is one task. It takes events from its mailbox one at a time and calls the server's
+//! hooks, so a hook has the room to itself and needs no lock. While a hook waits, its room
+//! goes on with what is no hook: commits land, output leaves, tasks run.
+//!
+//! Each hook ends in one of two ways. It is sealed, and its writes become a commit; or it is
+//! rolled back, and if memory may then say something else than storage, the server is
+//! dropped and built anew while the sockets stay.
+//!
+//! The difficulty is the end. A room ends when it is empty and idle, when it cannot start,
+//! when a commit failed, when it panics too often, or with its host. In every case the mailbox is closed
+//! first, what is in it is refused, and only when nothing of the room is under way any more
+//! does the registry let it be opened again.
+
+use std::any::Any;
+use std::collections::{HashSet, VecDeque};
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use partyrs::seam::{ConnectionKey, Delivered, Effect, Hosted, Reply, Task, Work, panic_error};
+use partyrs::storage::{CommitError, Opened};
+use partyrs::{
+    CallError, Close, Connection, ConnectionId, Error, Failure, Frame, FromFrame, Hook, PartyServer, Request,
+    Response, Result, RoomAddress,
+};
+use tokio::sync::oneshot;
+use tokio::task::{JoinError, JoinSet};
+
+use super::commits::Commits;
+use super::outgoing::Outgoing;
+use super::quietly::drop_quietly;
+use crate::calls::InHook;
+use crate::clock::Sleep;
+use crate::event::{Join, Refusal, RoomEvent, close_frame};
+use crate::host::State;
+use crate::mailbox::Mailbox;
+use crate::party::RoomSetup;
+use crate::shutdown::Pacer;
+
+/// Events taken in one turn, before the room writes and lets others of its shard run.
+const EVENTS_PER_TURN: usize = 256;
+
+/// Tags beside the id, and their length.
+const TAGS_MAX: usize = 9;
+const TAG_BYTES_MAX: usize = 256;
+
+/// One open room.
+pub(crate) struct RoomTask<S> {
+    address: RoomAddress,
+    state: Arc<State>,
+    mailbox: Arc<Mailbox>,
+    hosted: Hosted,
+    /// `None` before `on_start` has ended well, and after the room has ended.
+    server: Option<S>,
+    flow: Flow,
+    /// Connections whose `on_connect` ended well: theirs is an `on_close`.
+    welcomed: HashSet<ConnectionKey>,
+    /// When the last panics were, oldest first.
+    panics: VecDeque<Duration>,
+    /// Events taken since the room last waited.
+    turn_events_count: usize,
+    /// Runs while the room is empty.
+    idle: Option<Sleep>,
+    /// Set when the host shuts down.
+    drain: Option<Drain>,
+}
+
+/// What goes on beside the hooks.
+struct Flow {
+    state: Arc<State>,
+    commits: Commits,
+    outgoing: Outgoing,
+    tasks: JoinSet<Result<()>>,
+    startable: Vec<Task>,
+}
+
+struct Drain {
+    pacer: Arc<Pacer>,
+    ticket: Option<BoxFuture<'static, ()>>,
+}
+
+/// What the room does next.
+enum Next {
+    Event(RoomEvent),
+    TaskEnded(std::result::Result<Result<()>, JoinError>),
+    CloseOne,
+    /// Nobody is here, and nobody came.
+    Idle,
+}
+
+/// How a hook ended.
+enum HookEnd<R> {
+    Returned(Result<R>),
+    Panicked(Error),
+    CommitFailed(CommitError),
+}
+
+/// Why a room ends.
+#[derive(Debug)]
+enum End {
+    Idle,
+    Refused(Refusal),
+}
+
+/// Cleans up after a room whatever ends its task.
+struct Cleanup {
+    address: RoomAddress,
+    mailbox: Arc<Mailbox>,
+    state: Arc<State>,
+    epoch: Option<u64>,
+}
+
+impl<S: PartyServer> RoomTask<S> {
+    /// Runs a room from its opening to its end.
+    pub(crate) async fn run(setup: RoomSetup) {
+        let RoomSetup { address, mailbox, state } = setup;
+        let mut cleanup = Cleanup {
+            address: address.clone(),
+            mailbox: Arc::clone(&mailbox),
+            state: Arc::clone(&state),
+            epoch: None,
+        };
+        let opened = match state.engine.open(&address).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::error!(room = %address, %error, "storage of the room cannot be opened");
+                mailbox.close().into_iter().for_each(|event| event.refuse(&Refusal::StartFailed));
+                return;
+            }
+        };
+        cleanup.epoch = Some(opened.epoch);
+        let mut room = Self::new(address, mailbox, state, opened);
+        let Err(end) = room.live().await;
+        room.finish(end).await;
+        drop(cleanup);
+    }
+
+    fn new(address: RoomAddress, mailbox: Arc<Mailbox>, state: Arc<State>, opened: Opened) -> Self {
+        let (env, calls) = (Arc::clone(&state.env), Arc::clone(&state.calls));
+        let hosted = Hosted::new(address.clone(), env, calls, state.config.storage, opened);
+        let flow = Flow {
+            state: Arc::clone(&state),
+            commits: Commits::new(Arc::clone(&state.engine)),
+            outgoing: Outgoing::default(),
+            tasks: JoinSet::new(),
+            startable: Vec::new(),
+        };
+        Self {
+            address,
+            state,
+            mailbox,
+            hosted,
+            server: None,
+            flow,
+            welcomed: HashSet::new(),
+            panics: VecDeque::new(),
+            turn_events_count: 0,
+            idle: None,
+            drain: None,
+        }
+    }
+
+    async fn live(&mut self) -> std::result::Result<std::convert::Infallible, End> {
+        self.start().await?;
+        loop {
+            match self.next().await? {
+                Next::Event(event) => self.handle(event).await?,
+                Next::TaskEnded(result) => self.task_ended(result).await?,
+                Next::CloseOne => self.close_one(),
+                Next::Idle => return Err(End::Idle),
+            }
+        }
+    }
+
+    /// Waits for what is next. On the way commits land, tasks run, and at the end of the
+    /// turn output leaves.
+    async fn next(&mut self) -> std::result::Result<Next, End> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<Next, End>> {
+        if let Err(error) = self.flow.commits.poll(cx, &self.hosted) {
+            return Poll::Ready(Err(End::Refused(Refusal::CommitFailed(error))));
+        }
+        if let Poll::Ready(Some(result)) = self.flow.tasks.poll_join_next(cx) {
+            return Poll::Ready(Ok(Next::TaskEnded(result)));
+        }
+        if self.turn_events_count >= EVENTS_PER_TURN {
+            // Others of this shard have their turn first.
+            self.turn_events_count = 0;
+            self.flow.flush(cx, &self.hosted);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.may_take_an_event(cx)
+            && let Poll::Ready(event) = self.mailbox.poll_next(cx)
+        {
+            self.turn_events_count += 1;
+            self.idle = None;
+            return Poll::Ready(Ok(Next::Event(event)));
+        }
+        self.turn_events_count = 0;
+        self.flow.flush(cx, &self.hosted);
+        if let Poll::Ready(next) = self.poll_drain(cx) {
+            return Poll::Ready(Ok(next));
+        }
+        self.poll_idle(cx)
+    }
+
+    /// Whether fewer commits and less output wait than may.
+    fn may_take_an_event(&mut self, cx: &mut Context<'_>) -> bool {
+        let config = &self.state.config;
+        let is_free = |(commits_count, held_bytes): (usize, usize)| {
+            commits_count < config.commits_pending_max && held_bytes < config.held_bytes_max
+        };
+        if is_free(self.hosted.held()) {
+            return true;
+        }
+        // What is held may be free to leave.
+        self.flow.flush(cx, &self.hosted);
+        is_free(self.hosted.held())
+    }
+
+    /// While the host shuts down: closes connections at the pacer's pace, then ends.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let Some(drain) = &mut self.drain else { return Poll::Pending };
+        if self.hosted.room().connections_count() > 0 {
+            let ticket = drain.ticket.get_or_insert_with(|| Box::pin(Arc::clone(&drain.pacer).ticket()));
+            return ticket.as_mut().poll(cx).map(|()| {
+                drain.ticket = None;
+                Next::CloseOne
+            });
+        }
+        if self.is_quiet() && self.mailbox.close_if_empty() {
+            return Poll::Ready(Next::Idle);
+        }
+        Poll::Pending
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<Next, End>> {
+        if !self.is_quiet() {
+            self.idle = None;
+            return Poll::Pending;
+        }
+        let idle = self.idle.get_or_insert_with(|| self.state.clock.sleep(self.state.config.idle_after));
+        match Pin::new(idle).poll(cx) {
+            Poll::Ready(()) if self.mailbox.close_if_empty() => Poll::Ready(Ok(Next::Idle)),
+            Poll::Ready(()) => {
+                // Somebody came at the last moment; the mailbox has its own wake for that.
+                self.idle = None;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// No connection, no task, nothing on its way out.
+    fn is_quiet(&self) -> bool {
+        self.hosted.members_count() == 0
+            && self.flow.tasks.is_empty()
+            && self.flow.startable.is_empty()
+            && self.hosted.is_quiet()
+    }
+
+    async fn handle(&mut self, event: RoomEvent) -> std::result::Result<(), End> {
+        match event {
+            RoomEvent::Join(join) => self.join(*join).await,
+            RoomEvent::Frame { from, frame } => self.message(from, frame).await,
+            RoomEvent::Leave { key, close } => self.leave(key, close).await,
+            RoomEvent::Request { request, reply } => self.request(request, reply).await,
+            RoomEvent::Run { work, reply } => self.work(work, reply).await,
+            RoomEvent::Drain(pacer) => {
+                self.drain = Some(Drain { pacer, ticket: None });
+                Ok(())
+            }
+        }
+    }
+
+    /// Builds the server: at the opening, and when the room restarts in place.
+    async fn start(&mut self) -> std::result::Result<(), End> {
+        let hook = S::on_start(self.hosted.room());
+        match self.flow.drive(&self.hosted, Hook::Start, hook).await {
+            HookEnd::Returned(Ok(server)) => {
+                self.hosted.seal();
+                self.server = Some(server);
+                return Ok(());
+            }
+            HookEnd::Returned(Err(error)) | HookEnd::Panicked(error) => {
+                tracing::error!(room = %self.address, hook = %Hook::Start, %error, "room failed to start");
+            }
+            HookEnd::CommitFailed(error) => return Err(End::Refused(Refusal::CommitFailed(error))),
+        }
+        let rolled_back = self.hosted.roll_back();
+        drop_quietly(&self.address, rolled_back);
+        Err(End::Refused(Refusal::StartFailed))
+    }
+
+    async fn join(&mut self, join: Join) -> std::result::Result<(), End> {
+        let Join { new, context, arrival } = join;
+        let (outlet, inlet) = match arrival.land() {
+            Ok(landed) => landed,
+            Err(error) => {
+                tracing::warn!(room = %self.address, %error, "socket cannot be used");
+                drop_quietly(&self.address, (new, context));
+                return Ok(());
+            }
+        };
+        let (key, joined) = self.hosted.join(new);
+        self.flow.outgoing.add(key, joined, outlet);
+        let welcomed = self.welcome(key, &context).await;
+        drop_quietly(&self.address, context);
+        // Reading begins whatever became of the hooks: a refused client's socket ends there.
+        inlet.start(key, Arc::clone(&self.mailbox));
+        welcomed
+    }
+
+    /// `connection_tags`, then `on_connect`.
+    async fn welcome(
+        &mut self,
+        key: ConnectionKey,
+        context: &partyrs::ConnectContext,
+    ) -> std::result::Result<(), End> {
+        let tags = self
+            .hook(Hook::ConnectionTags, Some(key), async |server, room, connection| match connection {
+                Some(connection) => {
+                    let tags = server.connection_tags(room, connection, context).await?;
+                    check_tags(&tags, connection.id())?;
+                    Ok(tags)
+                }
+                None => Ok(Vec::new()),
+            })
+            .await?;
+        let Ok(tags) = tags.map(|tags| self.hosted.add_tags(key, tags)) else {
+            return Ok(());
+        };
+        let () = tags;
+        let welcome = self
+            .hook(Hook::Connect, Some(key), async |server, room, connection| match connection {
+                Some(connection) => server.on_connect(room, connection, context).await,
+                None => Ok(()),
+            })
+            .await?;
+        if welcome.is_ok() {
+            self.welcomed.insert(key);
+        }
+        Ok(())
+    }
+
+    async fn message(&mut self, from: ConnectionKey, frame: Frame) -> std::result::Result<(), End> {
+        // Frames of a connection that the room has closed are ignored.
+        if !self.hosted.connection(from).is_some_and(Connection::is_open) {
+            return Ok(());
+        }
+        // The party's own serde code runs here.
+        let message = match catch_unwind(AssertUnwindSafe(|| S::Message::from_frame(frame))) {
+            Ok(message) => message,
+            Err(panic) => {
+                let end = HookEnd::Panicked(panic_error(&*panic));
+                return self.ended::<()>(Hook::Message, Some(from), end).await.map(drop);
+            }
+        };
+        let hook = if message.is_ok() { Hook::Message } else { Hook::Invalid };
+        self.hook(hook, Some(from), async |server, room, sender| match (sender, message) {
+            (Some(sender), Ok(message)) => server.on_message(room, sender, message).await,
+            (Some(sender), Err(error)) => server.on_invalid(room, sender, &error).await,
+            (None, _) => Ok(()),
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn leave(&mut self, key: ConnectionKey, close: Close) -> std::result::Result<(), End> {
+        self.flow.outgoing.remove(key);
+        let Some((connection, last_of_id)) = self.hosted.leave(key) else { return Ok(()) };
+        let mut close = close;
+        close.last_of_id = last_of_id;
+        let result = if self.welcomed.remove(&key) {
+            let id = connection.id().clone();
+            let (connection, close) = (&connection, &close);
+            let hook = async |server: &mut S, room: &partyrs::Room, _: Option<&Connection>| {
+                server.on_close(room, connection, close).await
+            };
+            self.hook_of(Hook::Close, None, Some(id), hook).await.map(drop)
+        } else {
+            Ok(())
+        };
+        drop_quietly(&self.address, connection);
+        result
+    }
+
+    async fn request(
+        &mut self,
+        request: Request,
+        reply: oneshot::Sender<std::result::Result<Response, Refusal>>,
+    ) -> std::result::Result<(), End> {
+        let hook = async |server: &mut S, room: &partyrs::Room, _: Option<&Connection>| {
+            server.on_request(room, request).await
+        };
+        let response = match self.hook(Hook::Request, None, hook).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => match error.public_status() {
+                Some((status, text)) => Response::text(text).with_status(status),
+                None => {
+                    let text = self.state.failure_text(&error);
+                    Response::text(text).with_status(http::StatusCode::INTERNAL_SERVER_ERROR)
+                }
+            },
+            Err(end) => {
+                let refusal = end.refusal();
+                drop(reply.send(Err(refusal)));
+                return Err(end);
+            }
+        };
+        self.reply(move |delivered| {
+            let answer = match delivered {
+                Delivered::Durable => Ok(response),
+                Delivered::CommitFailed(error) => Err(Refusal::CommitFailed(error)),
+            };
+            // A client that has gone away needs no answer.
+            drop(reply.send(answer));
+        });
+        Ok(())
+    }
+
+    async fn work(
+        &mut self,
+        work: Box<dyn Work>,
+        reply: oneshot::Sender<std::result::Result<(), CallError>>,
+    ) -> std::result::Result<(), End> {
+        let hook = async |server: &mut S, room: &partyrs::Room, _: Option<&Connection>| {
+            let server: &mut dyn Any = server;
+            work.run(server, room).await
+        };
+        let answer = match self.hook(Hook::Run, None, hook).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(CallError::of(&error)),
+            Err(end) => {
+                drop(reply.send(Err(CallError::Failed)));
+                return Err(end);
+            }
+        };
+        self.reply(move |delivered| {
+            let answer = match delivered {
+                Delivered::Durable => answer,
+                Delivered::CommitFailed(_) => Err(CallError::Failed),
+            };
+            // A caller that has gone away needs no answer.
+            drop(reply.send(answer));
+        });
+        Ok(())
+    }
+
+    async fn task_ended(
+        &mut self,
+        result: std::result::Result<Result<()>, JoinError>,
+    ) -> std::result::Result<(), End> {
+        let end = match result {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => HookEnd::Returned(Err(error)),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => HookEnd::Panicked(panic_error(&*panic)),
+                // Ended by a restart.
+                Err(_) => return Ok(()),
+            },
+        };
+        self.ended::<()>(Hook::Task, None, end).await.map(drop)
+    }
+
+    fn close_one(&mut self) {
+        let next = self.hosted.room().connections().next().map(Connection::key);
+        if let Some(key) = next {
+            self.hosted.close(key, Some(close_frame(1012, "Server is restarting")));
+        }
+    }
+
+    /// Adds a reply behind all commits of the room so far.
+    fn reply(&self, reply: impl FnOnce(Delivered) + Send + 'static) {
+        let reply: Reply = Box::new(reply);
+        self.hosted.emit(Effect::Reply(reply));
+    }
+
+    /// Calls a hook of the connection `key`, or of none, and does what its end asks for.
+    async fn hook<R>(
+        &mut self,
+        hook: Hook,
+        key: Option<ConnectionKey>,
+        call: impl AsyncFnOnce(&mut S, &partyrs::Room, Option<&Connection>) -> Result<R>,
+    ) -> std::result::Result<Result<R>, End> {
+        self.hook_of(hook, key, None, call).await
+    }
+
+    async fn hook_of<R>(
+        &mut self,
+        hook: Hook,
+        key: Option<ConnectionKey>,
+        gone: Option<ConnectionId>,
+        call: impl AsyncFnOnce(&mut S, &partyrs::Room, Option<&Connection>) -> Result<R>,
+    ) -> std::result::Result<Result<R>, End> {
+        let Some(server) = &mut self.server else { return Err(End::Refused(Refusal::StartFailed)) };
+        let connection = key.and_then(|key| self.hosted.connection(key));
+        let future = call(server, self.hosted.room(), connection);
+        let end = self.flow.drive(&self.hosted, hook, future).await;
+        if let HookEnd::Returned(Ok(value)) = end {
+            self.hosted.seal();
+            return Ok(Ok(value));
+        }
+        self.ended_of(hook, key, gone, end).await
+    }
+
+    async fn ended<R>(
+        &mut self,
+        hook: Hook,
+        key: Option<ConnectionKey>,
+        end: HookEnd<R>,
+    ) -> std::result::Result<Result<R>, End> {
+        self.ended_of(hook, key, None, end).await
+    }
+
+    /// What follows a hook that did not end well: rollback, restart, `on_error`.
+    async fn ended_of<R>(
+        &mut self,
+        hook: Hook,
+        key: Option<ConnectionKey>,
+        gone: Option<ConnectionId>,
+        end: HookEnd<R>,
+    ) -> std::result::Result<Result<R>, End> {
+        let (error, panicked) = match end {
+            HookEnd::Returned(Ok(value)) => return Ok(Ok(value)),
+            HookEnd::Returned(Err(error)) => (error, false),
+            HookEnd::Panicked(error) => (error, true),
+            HookEnd::CommitFailed(error) => return Err(End::Refused(Refusal::CommitFailed(error))),
+        };
+        let rolled_back = self.hosted.roll_back();
+        let memory_is_stale = rolled_back.memory_is_stale;
+        drop_quietly(&self.address, rolled_back);
+        let is_answer = !panicked && is_answer(hook, &error);
+        let id = key.and_then(|key| self.hosted.connection(key)).map(|connection| connection.id().clone());
+        let id = id.or(gone);
+        if !is_answer {
+            let connection = id.as_ref().map(|id| id.as_str().escape_debug().to_string());
+            tracing::error!(room = %self.address, %hook, connection, %error, panicked, "hook failed");
+        }
+        self.close_failed(hook, key, &error);
+        if panicked {
+            self.count_panic()?;
+        }
+        if panicked || memory_is_stale {
+            self.restart().await?;
+        }
+        if is_answer {
+            return Ok(Err(error));
+        }
+        let failure = Failure::new(hook, id, error, panicked);
+        self.on_error(&failure).await?;
+        Ok(Err(failure.error))
+    }
+
+    /// Closes the connection of a failed hook, where the error or the hook asks for it.
+    fn close_failed(&mut self, hook: Hook, key: Option<ConnectionKey>, error: &Error) {
+        let Some(key) = key else { return };
+        let close = match (error.public_close(), hook) {
+            (Some(close), _) => close.clone(),
+            (None, Hook::Connect | Hook::ConnectionTags) => {
+                close_frame(1011, "Connection refused by an error")
+            }
+            (None, _) => return,
+        };
+        self.hosted.close(key, Some(close));
+        if matches!(hook, Hook::Connect | Hook::ConnectionTags)
+            && let Some((connection, _)) = self.hosted.leave(key)
+        {
+            drop_quietly(&self.address, connection);
+        }
+    }
+
+    /// Ends the room if it panics too often.
+    fn count_panic(&mut self) -> std::result::Result<(), End> {
+        let config = &self.state.config;
+        let now = self.state.clock.now();
+        self.panics.push_back(now);
+        while self.panics.front().is_some_and(|first| now.saturating_sub(*first) > config.restart_window) {
+            self.panics.pop_front();
+        }
+        if self.panics.len() > config.restarts_max {
+            let (panics_count, window) = (self.panics.len(), config.restart_window);
+            tracing::error!(room = %self.address, panics_count, ?window, "room panics too often and is closed");
+            return Err(End::Refused(Refusal::Broken));
+        }
+        Ok(())
+    }
+
+    /// Drops the server and builds a new one from what is stored; sockets stay.
+    async fn restart(&mut self) -> std::result::Result<(), End> {
+        self.flow.tasks.abort_all();
+        self.flow.tasks.detach_all();
+        drop_quietly(&self.address, std::mem::take(&mut self.flow.startable));
+        drop_quietly(&self.address, self.server.take());
+        tracing::info!(room = %self.address, "room restarts in place");
+        self.start().await
+    }
+
+    /// Tells the server that goes on. A commit of its own; a failure in it is only logged.
+    async fn on_error(&mut self, failure: &Failure) -> std::result::Result<(), End> {
+        let Some(server) = &mut self.server else { return Ok(()) };
+        let hook = server.on_error(self.hosted.room(), failure);
+        let hook = async {
+            hook.await;
+            Ok(())
+        };
+        match self.flow.drive(&self.hosted, Hook::Error, hook).await {
+            HookEnd::Returned(_) => {
+                self.hosted.seal();
+                Ok(())
+            }
+            HookEnd::CommitFailed(error) => Err(End::Refused(Refusal::CommitFailed(error))),
+            HookEnd::Panicked(error) => {
+                tracing::error!(room = %self.address, hook = %Hook::Error, %error, panicked = true, "hook failed");
+                let rolled_back = self.hosted.roll_back();
+                drop_quietly(&self.address, rolled_back);
+                self.count_panic()?;
+                self.restart().await
+            }
+        }
+    }
+
+    /// The end of the room, whatever the reason.
+    async fn finish(mut self, end: End) {
+        let refused = self.mailbox.close();
+        let refusal = end.refusal();
+        self.flow.tasks.abort_all();
+        self.flow.tasks.detach_all();
+        let rolled_back = self.hosted.roll_back();
+        drop_quietly(&self.address, (self.server.take(), rolled_back));
+        match &end {
+            End::Idle => tracing::debug!(room = %self.address, "room closed"),
+            End::Refused(Refusal::CommitFailed(error)) => {
+                let members_count = self.hosted.members_count();
+                tracing::error!(room = %self.address, %error, members_count, "commit failed, room closed");
+            }
+            End::Refused(_) => {
+                // Earlier hooks ended well; what they sent goes out when it is durable.
+                let landed = poll_fn(|cx| match self.flow.commits.poll(cx, &self.hosted) {
+                    Err(error) => Poll::Ready(Err(error)),
+                    Ok(()) if self.hosted.held().0 == 0 => Poll::Ready(Ok(())),
+                    Ok(()) => Poll::Pending,
+                });
+                if landed.await.is_ok() {
+                    self.flow.outgoing.flush(&self.hosted, &mut self.flow.startable);
+                }
+            }
+        }
+        if let Refusal::CommitFailed(error) = &refusal {
+            self.hosted.give_up(error);
+        }
+        self.flow.outgoing.close_all(&refusal.close_frame());
+        for event in refused {
+            event.refuse(&refusal);
+        }
+        self.flow.commits.settled().await;
+        let address = self.address.clone();
+        drop_quietly(&address, self);
+    }
+}
+
+impl Flow {
+    /// Runs a hook to its end. Whenever it waits, commits land and output leaves.
+    async fn drive<R>(
+        &mut self,
+        hosted: &Hosted,
+        hook: Hook,
+        future: impl Future<Output = Result<R>>,
+    ) -> HookEnd<R> {
+        let mut future = pin!(Some(future));
+        let mut late: Option<Late> = None;
+        let state = Arc::clone(&self.state);
+        let started = state.clock.now();
+        let end = poll_fn(|cx| {
+            let polled = {
+                let _in_hook = InHook::of(hosted.room().address());
+                let Some(hook) = future.as_mut().as_pin_mut() else { return Poll::Pending };
+                catch_unwind(AssertUnwindSafe(|| hook.poll(cx)))
+            };
+            match polled {
+                Err(panic) => return Poll::Ready(HookEnd::Panicked(panic_error(&*panic))),
+                Ok(Poll::Ready(result)) => return Poll::Ready(HookEnd::Returned(result)),
+                Ok(Poll::Pending) => {}
+            }
+            if let Err(error) = self.commits.poll(cx, hosted) {
+                return Poll::Ready(HookEnd::CommitFailed(error));
+            }
+            self.flush(cx, hosted);
+            let late = late.get_or_insert_with(|| Late::new(&state));
+            late.poll(cx, &state, hosted.room().address(), hook).map(HookEnd::Panicked)
+        })
+        .await;
+        let address = hosted.room().address();
+        // A hook that was ended drops what it held.
+        super::quietly::run_quietly(address, || future.set(None));
+        let took = state.clock.now().saturating_sub(started);
+        if took > state.config.hook_warn_after && late.is_none_or(|late| !late.warned) {
+            tracing::warn!(room = %address, %hook, ?took, "hook blocked its shard");
+        }
+        end
+    }
+
+    /// Writes what may leave, and starts the tasks that may start.
+    fn flush(&mut self, cx: &mut Context<'_>, hosted: &Hosted) {
+        self.outgoing.flush(hosted, &mut self.startable);
+        for task in self.startable.drain(..) {
+            self.tasks.spawn_local(task);
+            // So that the room asks for its end.
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+/// Notices a hook that takes long.
+struct Late {
+    warn: Sleep,
+    end: Sleep,
+    warned: bool,
+}
+
+impl Late {
+    fn new(state: &State) -> Self {
+        let (warn, end) = (state.config.hook_warn_after, state.config.hook_timeout);
+        Self { warn: state.clock.sleep(warn), end: state.clock.sleep(end), warned: false }
+    }
+
+    /// Ready with an error when the hook's time is over.
+    fn poll(&mut self, cx: &mut Context<'_>, state: &State, room: &RoomAddress, hook: Hook) -> Poll<Error> {
+        if !self.warned && Pin::new(&mut self.warn).poll(cx).is_ready() {
+            self.warned = true;
+            let after = state.config.hook_warn_after;
+            tracing::warn!(%room, %hook, ?after, "hook still runs, and its room waits");
+        }
+        Pin::new(&mut self.end).poll(cx).map(|()| {
+            let limit = state.config.hook_timeout;
+            Error::new(format!("hook ran longer than hook_timeout ({limit:?})"))
+        })
+    }
+}
+
+impl End {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Idle => Refusal::Unavailable,
+            Self::Refused(refusal) => refusal.clone(),
+        }
+    }
+}
+
+/// The last thing of a room, even if its task panics: the registry may open it again.
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        for event in self.mailbox.close() {
+            event.refuse(&Refusal::Broken);
+        }
+        if let Some(epoch) = self.epoch {
+            self.state.engine.close(&self.address, epoch);
+        }
+        self.state.registry.remove(&self.address);
+    }
+}
+
+/// Whether an error is what the client is to be told, and no failure.
+fn is_answer(hook: Hook, error: &Error) -> bool {
+    match hook {
+        Hook::Request | Hook::Run => error.public_status().is_some(),
+        Hook::Connect | Hook::ConnectionTags | Hook::Message | Hook::Invalid | Hook::Close => {
+            error.public_close().is_some()
+        }
+        _ => false,
+    }
+}
+
+fn check_tags(tags: &[String], id: &ConnectionId) -> Result<()> {
+    let count = tags.iter().filter(|tag| tag.as_str() != id.as_str()).count();
+    if count > TAGS_MAX {
+        return Err(Error::new(format!("{count} tags are over the limit of {TAGS_MAX} beside the id")));
+    }
+    match tags.iter().find(|tag| tag.is_empty() || tag.len() > TAG_BYTES_MAX) {
+        Some(tag) => Err(Error::new(format!("a tag of {} bytes must have 1 to {TAG_BYTES_MAX}", tag.len()))),
+        None => Ok(()),
+    }
+}

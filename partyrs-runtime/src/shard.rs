@@ -1,0 +1,68 @@
+//! One thread with its own single-threaded tokio runtime: what lives on it never moves.
+//!
+//! A room and its connections are tasks of one shard, so they share state without locks and
+//! a room is flushed by one thread only.
+
+use std::io;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc;
+
+type Start = Box<dyn FnOnce() + Send>;
+
+/// A running shard.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    /// Unbounded in itself; each open room passes through it once, so `rooms_max` bounds it.
+    /// `None` once the shard is to end.
+    starts: Mutex<Option<mpsc::UnboundedSender<Start>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Shard {
+    /// Starts the thread. A runtime lives and dies on its own thread, so the thread builds it.
+    pub(crate) fn spawn(index: usize) -> io::Result<Self> {
+        let (starts, mut started) = mpsc::unbounded_channel::<Start>();
+        let (built, is_built) = sync_channel(1);
+        let run = move || {
+            let runtime =
+                match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(built.send(Err(error))),
+                };
+            drop(built.send(Ok(())));
+            runtime.block_on(async move {
+                while let Some(start) = started.recv().await {
+                    start();
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name(format!("partyrs-{index}")).spawn(run)?;
+        is_built.recv().unwrap_or_else(|_| Err(io::Error::other("the thread of a shard ended")))?;
+        Ok(Self { starts: Mutex::new(Some(starts)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Runs `start` on the shard; it may call `spawn_local`. Whether the shard still runs.
+    pub(crate) fn start(&self, start: impl FnOnce() + Send + 'static) -> bool {
+        let starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        starts.as_ref().is_some_and(|starts| starts.send(Box::new(start)).is_ok())
+    }
+
+    /// Ends the shard with everything that still lives on it, as soon as it lets its thread go.
+    pub(crate) fn end(&self) {
+        self.starts.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Waits for the thread of a shard that is to end. Blocks.
+    pub(crate) fn join(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let is_other = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
+        if let Some(thread) = thread.filter(is_other) {
+            // A shard whose thread panicked has been reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}

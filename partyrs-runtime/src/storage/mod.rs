@@ -1,0 +1,5 @@
+//! Storage backends.
+
+mod redb;
+
+pub use self::redb::{OpenError, RedbEngine};

@@ -1,0 +1,491 @@
+//! The embedded storage engine: one redb file, one thread that commits, a few that read.
+//!
+//! All rooms' commits that wait while one durable write runs go into the next one together.
+//! The sequence of each room is checked by the commit thread alone, so a commit that does
+//! not follow the last one of its epoch never lands, even in the group of one that failed.
+//!
+//! A room's keys lie under a number given out with its first commit, so that a room's start
+//! reads its own keys only, and a room that never stored anything reads nothing at all.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use ::redb::{
+    Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable, Table,
+    TableDefinition, TableError, WriteTransaction,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use partyrs::storage::{Commit, CommitError, EngineError, KeyRange, Opened, StorageEngine, Writes};
+use partyrs::{PartyName, RoomAddress, RoomId};
+use tokio::sync::{mpsc, oneshot};
+
+/// Name of the file in the data folder.
+const FILE: &str = "rooms.redb";
+
+/// Version of the tables below; a file of a later one is refused.
+const FORMAT: u64 = 1;
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const ROOMS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("rooms");
+const VALUES: TableDefinition<'_, (u64, &str), &[u8]> = TableDefinition::new("values");
+
+const META_FORMAT: &str = "format";
+const META_NEXT_ROOM: &str = "next_room";
+
+/// What redb keeps of the file in memory.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// Commits that wait for the commit thread; who comes when it is full waits.
+const COMMITS_WAITING_MAX: usize = 4096;
+
+/// Bytes of one durable write, roughly.
+const GROUP_BYTES_MAX: usize = 16 << 20;
+
+/// Threads that read, and reads that wait for them; who comes when it is full waits.
+const READERS: usize = 2;
+const READS_WAITING_MAX: usize = 1024;
+
+/// Rooms stored in a folder on disk.
+pub struct RedbEngine {
+    rooms: Rooms,
+    epochs_count: AtomicU64,
+    /// `None` while the engine is dropped: the threads end when their queues do.
+    commits: Option<mpsc::Sender<Waiting>>,
+    reads: Option<mpsc::Sender<Read>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Why a data folder cannot be used. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It cannot be made, read or written.
+    #[error("data folder {} cannot be used: {source}; make it writable or name another with PARTYRS_DATA", .folder.display())]
+    Folder {
+        /// Which folder.
+        folder: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another process has it open.
+    #[error("data folder {} is in use by another process; stop that one, or name another folder with PARTYRS_DATA", .folder.display())]
+    InUse {
+        /// Which folder.
+        folder: PathBuf,
+    },
+    /// It was written by a later version.
+    #[error("data file {} has format {found}, but this version knows only up to {FORMAT}; run a later version of partyrs", .file.display())]
+    TooNew {
+        /// Which file.
+        file: PathBuf,
+        /// The format that it has.
+        found: u64,
+    },
+    /// It cannot be read as a database.
+    #[error("data file {} cannot be opened: {text}; restore it from a backup, or move it away to begin anew", .file.display())]
+    Damaged {
+        /// Which file.
+        file: PathBuf,
+        /// What redb says.
+        text: String,
+    },
+}
+
+/// The open rooms: written by `open` and `close`, and by the commit thread.
+type Rooms = Arc<Mutex<HashMap<RoomAddress, OpenRoom>>>;
+
+#[derive(Clone, Copy, Debug)]
+struct OpenRoom {
+    epoch: u64,
+    /// Number of the last commit that landed.
+    seq: u64,
+    /// Where its keys lie; `None` while it has stored nothing.
+    number: Option<u64>,
+}
+
+/// A commit that waits for the commit thread.
+struct Waiting {
+    commit: Commit,
+    answer: oneshot::Sender<Result<(), CommitError>>,
+}
+
+type Read = Box<dyn FnOnce(&Database) + Send>;
+
+impl RedbEngine {
+    /// Opens the data folder, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if it cannot be written, is in use, damaged, or of a later version.
+    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+        let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
+        fs::create_dir_all(folder).map_err(unusable)?;
+        let file = folder.join(FILE);
+        let database =
+            Database::builder().set_cache_size(CACHE_BYTES).create(&file).map_err(|error| match error {
+                DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { folder: folder.to_owned() },
+                DatabaseError::Storage(::redb::StorageError::Io(source)) if is_about_access(&source) => {
+                    unusable(source)
+                }
+                error => OpenError::Damaged { file: file.clone(), text: error.to_string() },
+            })?;
+        match prepare(&database) {
+            Ok(FORMAT) => {}
+            Ok(found) => return Err(OpenError::TooNew { file, found }),
+            Err(error) => return Err(OpenError::Damaged { file, text: error.to_string() }),
+        }
+        Self::start(database).map_err(unusable)
+    }
+
+    fn start(database: Database) -> io::Result<Self> {
+        let database = Arc::new(database);
+        let rooms = Rooms::default();
+        let (commits, waiting) = mpsc::channel(COMMITS_WAITING_MAX);
+        let (reads, asked) = mpsc::channel::<Read>(READS_WAITING_MAX);
+        let asked = Arc::new(Mutex::new(asked));
+        let mut threads = Vec::new();
+        let committer = Committer { database: Arc::clone(&database), rooms: Arc::clone(&rooms) };
+        let builder = std::thread::Builder::new().name("partyrs-commit".to_owned());
+        threads.push(builder.spawn(move || committer.run(waiting))?);
+        for _ in 0..READERS {
+            let (database, asked) = (Arc::clone(&database), Arc::clone(&asked));
+            let builder = std::thread::Builder::new().name("partyrs-read".to_owned());
+            threads.push(builder.spawn(move || {
+                while let Some(read) = next_read(&asked) {
+                    read(&database);
+                }
+            })?);
+        }
+        Ok(Self {
+            rooms,
+            epochs_count: AtomicU64::new(0),
+            commits: Some(commits),
+            reads: Some(reads),
+            threads,
+        })
+    }
+
+    /// Runs `read` on a reader thread.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&ReadTransaction) -> Result<T, ::redb::Error> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let job: Read = Box::new(move |database| {
+            let result = database.begin_read().map_err(::redb::Error::from).and_then(|txn| read(&txn));
+            // A hook that was ended needs no answer.
+            drop(reply.send(result));
+        });
+        let closed = || EngineError::new("storage is closed");
+        let Some(reads) = &self.reads else { return Err(closed()) };
+        reads.send(job).await.map_err(|_| closed())?;
+        match answer.await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(EngineError::new(error.to_string())),
+            Err(_) => Err(closed()),
+        }
+    }
+
+    /// Where the keys of an open room lie, if it has any.
+    fn number(&self, room: &RoomAddress) -> Option<u64> {
+        lock(&self.rooms).get(room).and_then(|open| open.number)
+    }
+}
+
+#[async_trait]
+impl StorageEngine for RedbEngine {
+    async fn open(&self, room: &RoomAddress) -> Result<Opened, EngineError> {
+        let address = room.clone();
+        let number = self.read(move |txn| room_number(txn, &address)).await?;
+        let epoch = self.epochs_count.fetch_add(1, Ordering::Relaxed) + 1;
+        lock(&self.rooms).insert(room.clone(), OpenRoom { epoch, seq: 0, number });
+        Ok(Opened::new(epoch, 0))
+    }
+
+    fn close(&self, room: &RoomAddress, epoch: u64) {
+        let mut rooms = lock(&self.rooms);
+        if rooms.get(room).is_some_and(|open| open.epoch == epoch) {
+            rooms.remove(room);
+        }
+    }
+
+    async fn get(&self, room: &RoomAddress, keys: &[String]) -> Result<Vec<Option<Bytes>>, EngineError> {
+        let Some(number) = self.number(room) else { return Ok(vec![None; keys.len()]) };
+        let keys = keys.to_vec();
+        self.read(move |txn| {
+            let values = txn.open_table(VALUES)?;
+            let value = |key: &String| {
+                let found = values.get((number, key.as_str()))?;
+                Ok(found.map(|value| Bytes::copy_from_slice(value.value())))
+            };
+            keys.iter().map(value).collect()
+        })
+        .await
+    }
+
+    async fn list(&self, room: &RoomAddress, range: &KeyRange) -> Result<Vec<(String, Bytes)>, EngineError> {
+        let Some(number) = self.number(room).filter(|_| !range.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let range = range.clone();
+        self.read(move |txn| {
+            let values = txn.open_table(VALUES)?;
+            let start = match &range.start {
+                Bound::Included(key) => Bound::Included((number, key.as_str())),
+                Bound::Excluded(key) => Bound::Excluded((number, key.as_str())),
+                Bound::Unbounded => Bound::Included((number, "")),
+            };
+            let end = match &range.end {
+                Bound::Included(key) => Bound::Included((number, key.as_str())),
+                Bound::Excluded(key) => Bound::Excluded((number, key.as_str())),
+                Bound::Unbounded => Bound::Excluded((number + 1, "")),
+            };
+            let entries = values.range::<(u64, &str)>((start, end))?;
+            let limit = range.limit.unwrap_or(usize::MAX);
+            let mut found = Vec::new();
+            let mut take = |entry: Result<(::redb::AccessGuard<'_, (u64, &str)>, _), _>| {
+                let (key, value): (_, ::redb::AccessGuard<'_, &[u8]>) = entry?;
+                found.push((key.value().1.to_owned(), Bytes::copy_from_slice(value.value())));
+                Ok::<_, ::redb::StorageError>(())
+            };
+            if range.reverse {
+                entries.rev().take(limit).try_for_each(&mut take)?;
+            } else {
+                entries.take(limit).try_for_each(&mut take)?;
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        let closed = || CommitError::Failed("storage is closed".into());
+        let (answer, answered) = oneshot::channel();
+        let Some(commits) = &self.commits else { return Err(closed()) };
+        commits.send(Waiting { commit, answer }).await.map_err(|_| closed())?;
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    async fn rooms(
+        &self,
+        party: &PartyName,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<RoomId>, EngineError> {
+        let (party, after) = (party.clone(), after.cloned());
+        self.read(move |txn| {
+            let rooms = txn.open_table(ROOMS)?;
+            let start = after.as_ref().map_or("", |after| after.as_str());
+            let first = (party.as_str(), start);
+            let mut found = Vec::new();
+            for entry in rooms.range::<(&str, &str)>((Bound::Excluded(first), Bound::Unbounded))? {
+                let (key, _) = entry?;
+                let (of_party, room) = key.value();
+                if of_party != party.as_str() || found.len() == limit {
+                    break;
+                }
+                found.extend(RoomId::new(room));
+            }
+            Ok(found)
+        })
+        .await
+    }
+}
+
+/// The thread that writes.
+struct Committer {
+    database: Arc<Database>,
+    rooms: Rooms,
+}
+
+impl Committer {
+    fn run(self, mut waiting: mpsc::Receiver<Waiting>) {
+        while let Some(first) = waiting.blocking_recv() {
+            let mut bytes = first.commit.writes.len_bytes();
+            let mut group = vec![first];
+            while bytes < GROUP_BYTES_MAX
+                && let Ok(next) = waiting.try_recv()
+            {
+                bytes += next.commit.writes.len_bytes();
+                group.push(next);
+            }
+            self.commit_group(group);
+        }
+    }
+
+    /// Writes a group in one transaction and answers each of it.
+    fn commit_group(&self, group: Vec<Waiting>) {
+        // What the open rooms will be like when the group has landed.
+        let mut after: HashMap<RoomAddress, OpenRoom> = HashMap::new();
+        let mut accepted = Vec::new();
+        for waiting in group {
+            let Commit { room, epoch, seq, .. } = &waiting.commit;
+            let known = after.get(room).copied().or_else(|| lock(&self.rooms).get(room).copied());
+            match known.filter(|open| open.epoch == *epoch && open.seq + 1 == *seq) {
+                Some(open) => {
+                    after.insert(room.clone(), OpenRoom { seq: *seq, ..open });
+                    accepted.push(waiting);
+                }
+                None => answer(waiting.answer, Err(CommitError::Fenced)),
+            }
+        }
+        let group = accepted;
+        if group.is_empty() {
+            return;
+        }
+        let result = self.write(&group, &mut after);
+        if let Err(error) = &result {
+            tracing::error!(commits_count = group.len(), %error, "a group of commits was not written");
+        } else {
+            let mut rooms = lock(&self.rooms);
+            for (address, landed) in after {
+                if let Some(open) = rooms.get_mut(&address).filter(|open| open.epoch == landed.epoch) {
+                    *open = landed;
+                }
+            }
+        }
+        for waiting in group {
+            answer(waiting.answer, result.clone());
+        }
+    }
+
+    fn write(
+        &self,
+        group: &[Waiting],
+        after: &mut HashMap<RoomAddress, OpenRoom>,
+    ) -> Result<(), CommitError> {
+        let mut txn = self.database.begin_write().map_err(failed)?;
+        txn.set_durability(Durability::Immediate).map_err(failed)?;
+        // Recovery after a crash then needs no walk over the whole file.
+        txn.set_quick_repair(true);
+        for Waiting { commit, .. } in group {
+            if let Some(open) = after.get_mut(&commit.room) {
+                open.number = write_one(&txn, &commit.room, open.number, &commit.writes).map_err(failed)?;
+            }
+        }
+        txn.commit().map_err(failed)
+    }
+}
+
+/// Writes one commit; returns where the room's keys lie afterwards.
+fn write_one(
+    txn: &WriteTransaction,
+    room: &RoomAddress,
+    number: Option<u64>,
+    writes: &Writes,
+) -> Result<Option<u64>, ::redb::Error> {
+    let name = (room.party.as_str(), room.room.as_str());
+    let mut rooms = txn.open_table(ROOMS)?;
+    let mut values = txn.open_table(VALUES)?;
+    let number = match number {
+        Some(number) => number,
+        None => {
+            let mut meta = txn.open_table(META)?;
+            let number = meta.get(META_NEXT_ROOM)?.map_or(0, |next| next.value());
+            meta.insert(META_NEXT_ROOM, number + 1)?;
+            rooms.insert(name, number)?;
+            number
+        }
+    };
+    if writes.clears() {
+        values.retain_in::<(u64, &str), _>((number, "")..(number + 1, ""), |_, _| false)?;
+    }
+    let mut deletes = writes.clears();
+    for (key, value) in writes.entries() {
+        match value {
+            Some(bytes) => drop(values.insert((number, key), &bytes[..])?),
+            None => {
+                deletes = true;
+                drop(values.remove((number, key))?);
+            }
+        }
+    }
+    if deletes && is_empty(&values, number)? {
+        rooms.remove(name)?;
+        return Ok(None);
+    }
+    Ok(Some(number))
+}
+
+fn is_empty(values: &Table<'_, (u64, &str), &[u8]>, number: u64) -> Result<bool, ::redb::StorageError> {
+    Ok(values.range::<(u64, &str)>((number, "")..(number + 1, ""))?.next().is_none())
+}
+
+fn room_number(txn: &ReadTransaction, room: &RoomAddress) -> Result<Option<u64>, ::redb::Error> {
+    let rooms = txn.open_table(ROOMS)?;
+    Ok(rooms.get((room.party.as_str(), room.room.as_str()))?.map(|number| number.value()))
+}
+
+/// Makes the tables of a new file; returns the format of an old one.
+fn prepare(database: &Database) -> Result<u64, ::redb::Error> {
+    match database.begin_read()?.open_table(META) {
+        Ok(meta) => return Ok(meta.get(META_FORMAT)?.map_or(0, |format| format.value())),
+        Err(TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let txn = database.begin_write()?;
+    txn.open_table(META)?.insert(META_FORMAT, FORMAT)?;
+    txn.open_table(ROOMS)?;
+    txn.open_table(VALUES)?;
+    txn.commit()?;
+    Ok(FORMAT)
+}
+
+fn next_read(asked: &Mutex<mpsc::Receiver<Read>>) -> Option<Read> {
+    asked.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv()
+}
+
+fn answer(to: oneshot::Sender<Result<(), CommitError>>, result: Result<(), CommitError>) {
+    // A room that has ended needs no answer.
+    drop(to.send(result));
+}
+
+fn failed(error: impl Into<::redb::Error>) -> CommitError {
+    match error.into() {
+        ::redb::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull => CommitError::Full,
+        error => CommitError::Failed(error.to_string().into()),
+    }
+}
+
+fn is_about_access(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull,
+    };
+    matches!(
+        error.kind(),
+        PermissionDenied | ReadOnlyFilesystem | StorageFull | IsADirectory | NotADirectory | NotFound
+    )
+}
+
+fn lock(rooms: &Rooms) -> MutexGuard<'_, HashMap<RoomAddress, OpenRoom>> {
+    // Nothing that may panic runs under the lock, so a poisoned one is still whole.
+    rooms.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until what was handed over is written and the file is closed.
+impl Drop for RedbEngine {
+    fn drop(&mut self) {
+        self.commits = None;
+        self.reads = None;
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has been reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for RedbEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbEngine")
+            .field("open_rooms_count", &lock(&self.rooms).len())
+            .finish_non_exhaustive()
+    }
+}
