@@ -1,1 +1,15 @@
 //! A real host on port 0, and everything that a client may see of it.
+//!
+//! One module for each part of the wire; names are claims, and `docs/wire.md` lists them.
+
+mod addresses;
+mod close;
+mod connections;
+mod crash;
+mod host;
+mod http;
+mod outage;
+mod parties;
+mod rollback;
+mod shutdown;
+mod upgrade;

@@ -1,0 +1,1 @@
+//! Which URLs are rooms (wire rows 1 to 7).

@@ -1,0 +1,1 @@
+//! How connections end (wire rows 33 to 37).

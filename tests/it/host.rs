@@ -1,0 +1,1 @@
+//! Starting a host: settings, folders and ports that cannot be used.

@@ -1,0 +1,1 @@
+//! Plain HTTP to a room, and static files (wire rows 8 to 17 and 44).

@@ -1,0 +1,1 @@
+//! A hook is a transaction, and its failure costs no client its connection.

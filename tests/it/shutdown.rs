@@ -1,0 +1,1 @@
+//! How a host ends (wire row 42).
