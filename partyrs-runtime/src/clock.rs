@@ -15,7 +15,10 @@ pub(crate) struct Clock(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    System { start: Instant },
+    System {
+        start: Instant,
+    },
+    #[cfg_attr(not(any(test, feature = "testing")), expect(dead_code, reason = "only tests hold the clock"))]
     Manual(Arc<Mutex<Manual>>),
 }
 

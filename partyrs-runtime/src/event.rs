@@ -22,7 +22,7 @@ pub(crate) enum RoomEvent {
     /// A client's socket has ended, or its input has.
     Leave { key: ConnectionKey, close: Close },
     /// A plain HTTP request, complete with its body.
-    Request { request: Request, reply: oneshot::Sender<Result<Response, Refusal>> },
+    Request { request: Box<Request>, reply: oneshot::Sender<Result<Response, Refusal>> },
     /// Work that a handle brought.
     Run { work: Box<dyn Work>, reply: oneshot::Sender<Result<(), CallError>> },
     /// The host shuts down: the connections are closed with 1012, at the pacer's pace.

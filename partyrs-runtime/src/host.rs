@@ -4,6 +4,7 @@
 //! runs until the program is told to stop.
 
 use std::fmt;
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -212,7 +213,8 @@ impl Host {
     pub async fn serve(self, addr: SocketAddr) -> Result<(), HostError> {
         let signal = StopSignal::install().map_err(HostError::System)?;
         let running = self.listen(addr)?;
-        println!("listening on http://{}", running.addr()?);
+        // Nobody may be there to read it.
+        let _ = writeln!(std::io::stdout(), "listening on http://{}", running.addr()?);
         running.serve(signal.received()).await;
         Ok(())
     }

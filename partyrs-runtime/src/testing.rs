@@ -53,7 +53,7 @@ pub struct TestHost {
     clock: Clock,
     state: Arc<State>,
     stop: Option<oneshot::Sender<()>>,
-    served: JoinHandle<()>,
+    served: Option<JoinHandle<()>>,
 }
 
 /// A WebSocket client of a [`TestHost`].
@@ -97,7 +97,7 @@ impl TestHost {
             // Ends when it is told to, or when the test is over.
             drop(stopped.await);
         }));
-        Ok(Self { addr, clock, state, stop: Some(stop), served })
+        Ok(Self { addr, clock, state, stop: Some(stop), served: Some(served) })
     }
 
     /// Where the host listens.
@@ -216,8 +216,9 @@ impl TestHost {
     /// If it does not end.
     pub async fn stop(mut self) {
         drop(self.stop.take());
-        drop(self.state);
-        soon(self.served).await.expect("a host that ends without a panic");
+        if let Some(served) = self.served.take() {
+            soon(served).await.expect("a host that ends without a panic");
+        }
     }
 
     /// Begins a graceful shutdown.
@@ -227,11 +228,15 @@ impl TestHost {
 
     /// Ends the host at once: sockets are cut, hooks dropped, nothing is finished. The
     /// storage engine is closed when this returns.
-    pub async fn kill(self) {
-        self.served.abort();
-        // Its only end is the one that was asked for.
-        drop(self.served.await);
-        crate::host::end(self.state).await;
+    pub async fn kill(mut self) {
+        if let Some(served) = self.served.take() {
+            served.abort();
+            // Its only end is the one that was asked for.
+            drop(served.await);
+        }
+        let state = Arc::clone(&self.state);
+        drop(self);
+        crate::host::end(state).await;
     }
 }
 
@@ -339,6 +344,16 @@ impl TestClient {
 /// If it does not happen within 20 s.
 pub async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.expect("it happens within 20 s")
+}
+
+/// A host that its test has left: its threads end.
+impl Drop for TestHost {
+    fn drop(&mut self) {
+        if let Some(served) = self.served.take() {
+            served.abort();
+        }
+        self.state.registry.end();
+    }
 }
 
 impl fmt::Debug for TestHost {

@@ -136,6 +136,19 @@ impl Error {
         }
     }
 
+    /// Whether the client of `hook` is told this error as its answer; else it is a failure.
+    #[must_use]
+    pub fn is_answer_to(&self, hook: Hook) -> bool {
+        match (&self.face, hook) {
+            (Face::Status(..), Hook::Request | Hook::Run) => true,
+            (
+                Face::Close(_),
+                Hook::ConnectionTags | Hook::Connect | Hook::Message | Hook::Invalid | Hook::Close,
+            ) => true,
+            _ => false,
+        }
+    }
+
     /// What it was made from, if it has a cause.
     #[must_use]
     pub fn cause(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {

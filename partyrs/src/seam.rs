@@ -174,12 +174,6 @@ impl Hosted {
         self.room.members().get(key)
     }
 
-    /// Keys of all connections that have not left, closed ones included.
-    #[must_use]
-    pub fn keys(&self) -> Vec<ConnectionKey> {
-        self.room.members().iter().map(Connection::key).collect()
-    }
-
     /// Connections that have not left, closed ones included.
     #[must_use]
     pub fn members_count(&self) -> usize {

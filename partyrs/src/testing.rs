@@ -6,11 +6,14 @@
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
 use tokio::sync::oneshot;
@@ -191,6 +194,7 @@ impl<S: PartyServer> TestRoom<S> {
     ///
     /// What the hook failed with; it has been rolled back, and `on_error` has run.
     pub async fn send(&mut self, client: &TestConnection, message: impl IntoFrame) -> Result<()> {
+        let link = Arc::clone(&self.link);
         let message = S::Message::from_frame(message.into_frame()?);
         let open = self.started().await?;
         if !open.hosted.connection(client.key).is_some_and(Connection::is_open) {
@@ -200,8 +204,12 @@ impl<S: PartyServer> TestRoom<S> {
         let room = hosted.room();
         let Some(sender) = hosted.connection(client.key) else { return Ok(()) };
         let (hook, result) = match message {
-            Ok(message) => (Hook::Message, server.on_message(room, sender, message).await),
-            Err(error) => (Hook::Invalid, server.on_invalid(room, sender, &error).await),
+            Ok(message) => {
+                (Hook::Message, drive(hosted, &link, server.on_message(room, sender, message)).await)
+            }
+            Err(error) => {
+                (Hook::Invalid, drive(hosted, &link, server.on_invalid(room, sender, &error)).await)
+            }
         };
         self.ended(hook, Some(client.key), result).await
     }
@@ -212,10 +220,12 @@ impl<S: PartyServer> TestRoom<S> {
     ///
     /// What the hook failed with.
     pub async fn leave(&mut self, client: &TestConnection, close: Close) -> Result<()> {
+        let link = Arc::clone(&self.link);
         let open = self.started().await?;
         let Some((connection, last_of_id)) = open.hosted.leave(client.key) else { return Ok(()) };
         let close = Close { last_of_id, ..close };
-        let result = open.server.on_close(open.hosted.room(), &connection, &close).await;
+        let Open { hosted, server, .. } = open;
+        let result = drive(hosted, &link, server.on_close(hosted.room(), &connection, &close)).await;
         self.ended(Hook::Close, None, result).await
     }
 
@@ -225,10 +235,12 @@ impl<S: PartyServer> TestRoom<S> {
     ///
     /// What the hook failed with; a client would see [`Error::public_status`] or 500.
     pub async fn request(&mut self, request: http::Request<impl Into<Bytes>>) -> Result<Response> {
+        let link = Arc::clone(&self.link);
         let (parts, body) = request.into_parts();
         let request = Request::new(Head::new(parts), body.into(), localhost());
         let open = self.started().await?;
-        let result = open.server.on_request(open.hosted.room(), request).await;
+        let Open { hosted, server, .. } = open;
+        let result = drive(hosted, &link, server.on_request(hosted.room(), request)).await;
         let mut response = None;
         let result = result.map(|answer| response = Some(answer));
         self.ended(Hook::Request, None, result).await?;
@@ -259,9 +271,10 @@ impl<S: PartyServer> TestRoom<S> {
     ///
     /// What `on_start` failed with.
     pub async fn restart(&mut self) -> Result<()> {
+        let link = Arc::clone(&self.link);
         let Some(open) = &mut self.open else { return Ok(()) };
         open.tasks.clear();
-        open.server = S::on_start(open.hosted.room()).await?;
+        open.server = drive(&open.hosted, &link, S::on_start(open.hosted.room())).await?;
         open.hosted.seal();
         self.deliver().await;
         Ok(())
@@ -292,7 +305,7 @@ impl<S: PartyServer> TestRoom<S> {
             let env = Arc::new(std::mem::take(&mut self.env));
             let limits = StorageLimits::default();
             let hosted = Hosted::new(self.address.clone(), env, link, limits, opened);
-            let server = S::on_start(hosted.room()).await?;
+            let server = drive(&hosted, &self.link, S::on_start(hosted.room())).await?;
             hosted.seal();
             let (inboxes, tasks) = (BTreeMap::new(), FuturesUnordered::new());
             self.open = Some(Open { hosted, server, inboxes, tasks });
@@ -302,10 +315,12 @@ impl<S: PartyServer> TestRoom<S> {
     }
 
     async fn welcome(&mut self, key: ConnectionKey, context: &ConnectContext) -> Result<()> {
+        let link = Arc::clone(&self.link);
         let Some(Open { hosted, server, .. }) = &mut self.open else { return Ok(()) };
         if let Some(connection) = hosted.connection(key) {
             let mut tags = Vec::new();
-            let result = server.connection_tags(hosted.room(), connection, context).await;
+            let result =
+                drive(hosted, &link, server.connection_tags(hosted.room(), connection, context)).await;
             let result = result.map(|found| tags = found);
             self.ended(Hook::ConnectionTags, Some(key), result).await?;
             if let Some(open) = &mut self.open {
@@ -314,14 +329,15 @@ impl<S: PartyServer> TestRoom<S> {
         }
         let Some(Open { hosted, server, .. }) = &mut self.open else { return Ok(()) };
         let Some(connection) = hosted.connection(key) else { return Ok(()) };
-        let result = server.on_connect(hosted.room(), connection, context).await;
+        let result = drive(hosted, &link, server.on_connect(hosted.room(), connection, context)).await;
         self.ended(Hook::Connect, Some(key), result).await
     }
 
     async fn answer(&mut self, call: Call) -> Result<()> {
+        let link = Arc::clone(&self.link);
         let open = self.started().await?;
         let server: &mut dyn Any = &mut open.server;
-        let result = call.work.run(server, open.hosted.room()).await;
+        let result = drive(&open.hosted, &link, call.work.run(server, open.hosted.room())).await;
         let answer = match &result {
             Ok(()) => Ok(()),
             Err(error) => Err(CallError::of(error)),
@@ -334,6 +350,7 @@ impl<S: PartyServer> TestRoom<S> {
 
     /// What a host does after each hook: commit and deliver, or roll back and tell `on_error`.
     async fn ended(&mut self, hook: Hook, key: Option<ConnectionKey>, result: Result<()>) -> Result<()> {
+        let link = Arc::clone(&self.link);
         let Some(open) = &mut self.open else { return result };
         let Err(error) = result else {
             open.hosted.seal();
@@ -346,17 +363,13 @@ impl<S: PartyServer> TestRoom<S> {
         if rolled_back.memory_is_stale {
             self.restart().await?;
         }
-        let is_answer = match (error.public_status(), error.public_close()) {
-            (Some(_), _) => matches!(hook, Hook::Request | Hook::Run),
-            (_, Some(_)) => key.is_some(),
-            (None, None) => false,
-        };
+        let is_answer = error.is_answer_to(hook);
         if let (Some(close), Some(key), Some(open)) = (error.public_close(), key, &self.open) {
             open.hosted.close(key, Some(close.clone()));
         }
         if let (false, Some(open)) = (is_answer, &mut self.open) {
             let failure = Failure { hook, connection, error, panicked: false };
-            open.server.on_error(open.hosted.room(), &failure).await;
+            drive(&open.hosted, &link, open.server.on_error(open.hosted.room(), &failure)).await;
             open.hosted.seal();
             self.deliver().await;
             return Err(failure.error);
@@ -367,11 +380,7 @@ impl<S: PartyServer> TestRoom<S> {
 
     async fn deliver(&mut self) {
         let Some(open) = &mut self.open else { return };
-        for commit in open.hosted.fetch_commits() {
-            let seq = commit.seq;
-            self.link.engine.commit(commit).await.expect("a memory engine with one opening refuses nothing");
-            open.hosted.landed(seq);
-        }
+        land_commits(&open.hosted, &self.link);
         let mut released = Vec::new();
         open.hosted.release(&mut released);
         for output in released {
@@ -408,14 +417,14 @@ enum Beside {
 
 impl<S> Open<S> {
     async fn next_beside(&mut self, link: &Link) -> Beside {
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             let mut calls = link.calls();
             if let Some(call) = calls.queue.pop_front() {
                 return Poll::Ready(Beside::Called(call));
             }
             calls.waker = Some(cx.waker().clone());
             drop(calls);
-            match std::pin::Pin::new(&mut self.tasks).poll_next(cx) {
+            match Pin::new(&mut self.tasks).poll_next(cx) {
                 Poll::Ready(Some(result)) => Poll::Ready(Beside::TaskEnded(result)),
                 Poll::Ready(None) => Poll::Ready(Beside::Nothing),
                 Poll::Pending => Poll::Pending,
@@ -473,6 +482,28 @@ impl RoomHost for Link {
             waker.wake();
         }
         Box::pin(async move { answered.await.unwrap_or(Err(CallError::Failed)) })
+    }
+}
+
+/// Runs a hook; a `sync` in it finds its commit on disk.
+async fn drive<R>(hosted: &Hosted, link: &Link, hook: impl Future<Output = R>) -> R {
+    let mut hook = pin!(hook);
+    poll_fn(|cx| {
+        let polled = hook.as_mut().poll(cx);
+        if polled.is_pending() {
+            land_commits(hosted, link);
+        }
+        polled
+    })
+    .await
+}
+
+fn land_commits(hosted: &Hosted, link: &Link) {
+    for commit in hosted.fetch_commits() {
+        let seq = commit.seq;
+        let landed = link.engine.commit(commit).now_or_never();
+        landed.expect("memory never waits").expect("memory with one opening refuses nothing");
+        hosted.landed(seq);
     }
 }
 

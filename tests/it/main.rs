@@ -2,14 +2,18 @@
 //!
 //! One module for each part of the wire; names are claims, and `docs/wire.md` lists them.
 
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
 mod addresses;
 mod close;
 mod connections;
 mod crash;
+mod handles;
 mod host;
 mod http;
 mod outage;
 mod parties;
 mod rollback;
 mod shutdown;
+mod storage;
 mod upgrade;

@@ -82,7 +82,9 @@ impl Arrival for Accepted {
 
     fn refuse(self: Box<Self>, close: CloseFrame) {
         let Self { socket, config, clock, ticket, .. } = *self;
-        tokio::spawn(async move {
+        // A shard that is being dropped has no runtime any more; its sockets are cut.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
             let Ok(mut tcp) = TcpStream::from_std(socket) else { return };
             let farewell = super::linger::close_and_linger(&mut tcp, &close);
             clock.timeout(config.close_timeout, farewell).await;

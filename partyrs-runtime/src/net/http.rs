@@ -89,7 +89,7 @@ where
     };
     let (reply, answer) = oneshot::channel();
     let request = partyrs::Request::new(head, body, target.remote_addr);
-    let event = RoomEvent::Request { request, reply };
+    let event = RoomEvent::Request { request: Box::new(request), reply };
     let delivery = state.registry.deliver(&state, &target.party, &target.address, event);
     match state.clock.timeout(MAILBOX_PATIENCE, delivery).await {
         Some(Ok(())) => {}

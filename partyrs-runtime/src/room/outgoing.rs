@@ -68,11 +68,13 @@ impl Outgoing {
 
     /// Writes what the gate lets go. Tasks that may start now are added to `tasks`.
     pub(super) fn flush(&mut self, hosted: &Hosted, tasks: &mut Vec<Task>) {
-        hosted.release(&mut self.released);
-        if self.released.is_empty() {
+        let mut released = std::mem::take(&mut self.released);
+        hosted.release(&mut released);
+        if released.is_empty() {
+            self.released = released;
             return;
         }
-        for output in std::mem::take(&mut self.released) {
+        for output in released.drain(..) {
             let start = self.buffer.len();
             let target = match output.effect {
                 Effect::Broadcast { frame, except } => {
@@ -96,6 +98,7 @@ impl Outgoing {
             };
             self.parts.push(Part { bytes: start..self.buffer.len(), number: output.number, target });
         }
+        self.released = released;
         self.write_parts();
     }
 

@@ -237,7 +237,9 @@ impl<S: PartyServer> RoomTask<S> {
                 Next::CloseOne
             });
         }
-        if self.is_quiet() && self.mailbox.close_if_empty() {
+        // Tasks end with the room; only a room that is to be evicted waits for them.
+        let is_done = self.hosted.members_count() == 0 && self.hosted.is_quiet();
+        if is_done && self.mailbox.close_if_empty() {
             return Poll::Ready(Next::Idle);
         }
         Poll::Pending
@@ -274,7 +276,7 @@ impl<S: PartyServer> RoomTask<S> {
             RoomEvent::Join(join) => self.join(*join).await,
             RoomEvent::Frame { from, frame } => self.message(from, frame).await,
             RoomEvent::Leave { key, close } => self.leave(key, close).await,
-            RoomEvent::Request { request, reply } => self.request(request, reply).await,
+            RoomEvent::Request { request, reply } => self.request(*request, reply).await,
             RoomEvent::Run { work, reply } => self.work(work, reply).await,
             RoomEvent::Drain(pacer) => {
                 self.drain = Some(Drain { pacer, ticket: None });
@@ -540,7 +542,7 @@ impl<S: PartyServer> RoomTask<S> {
         let rolled_back = self.hosted.roll_back();
         let memory_is_stale = rolled_back.memory_is_stale;
         drop_quietly(&self.address, rolled_back);
-        let is_answer = !panicked && is_answer(hook, &error);
+        let is_answer = !panicked && error.is_answer_to(hook);
         let id = key.and_then(|key| self.hosted.connection(key)).map(|connection| connection.id().clone());
         let id = id.or(gone);
         if !is_answer {
@@ -767,17 +769,6 @@ impl Drop for Cleanup {
             self.state.engine.close(&self.address, epoch);
         }
         self.state.registry.remove(&self.address);
-    }
-}
-
-/// Whether an error is what the client is to be told, and no failure.
-fn is_answer(hook: Hook, error: &Error) -> bool {
-    match hook {
-        Hook::Request | Hook::Run => error.public_status().is_some(),
-        Hook::Connect | Hook::ConnectionTags | Hook::Message | Hook::Invalid | Hook::Close => {
-            error.public_close().is_some()
-        }
-        _ => false,
     }
 }
 

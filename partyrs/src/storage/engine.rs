@@ -29,10 +29,10 @@ pub trait StorageEngine: fmt::Debug + Send + Sync + 'static {
     /// Called when nothing of the epoch is under way any more.
     fn close(&self, room: &RoomAddress, epoch: u64);
 
-    /// The stored values of `keys`, in their order; `None` where there is none.
+    /// The stored values of `keys` of an open room, in their order; `None` where there is none.
     async fn get(&self, room: &RoomAddress, keys: &[String]) -> Result<Vec<Option<Bytes>>, EngineError>;
 
-    /// The stored entries of a range, in the order of the keys' bytes (or its reverse).
+    /// The stored entries of a range of an open room, in the order of the keys' bytes (or its reverse).
     async fn list(&self, room: &RoomAddress, range: &KeyRange) -> Result<Vec<(String, Bytes)>, EngineError>;
 
     /// Writes a commit, all of it or nothing; `Ok` means that it is on disk.

@@ -116,3 +116,85 @@ impl Writes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Bound;
+
+    use super::*;
+
+    /// A small generator (xorshift), so that a failure is the same in every run.
+    fn random(seed: &mut u64, below: usize) -> usize {
+        *seed ^= *seed << 13;
+        *seed ^= *seed >> 7;
+        *seed ^= *seed << 17;
+        usize::try_from(*seed % below as u64).unwrap()
+    }
+
+    fn key(seed: &mut u64) -> String {
+        format!("k{}", random(seed, 12))
+    }
+
+    fn range(seed: &mut u64) -> KeyRange {
+        let mut range = KeyRange::all();
+        let bound = |seed: &mut u64| match random(seed, 3) {
+            0 => Bound::Unbounded,
+            1 => Bound::Included(key(seed)),
+            _ => Bound::Excluded(key(seed)),
+        };
+        (range.start, range.end) = (bound(seed), bound(seed));
+        range.limit = [None, Some(1), Some(3)][random(seed, 3)];
+        range.reverse = random(seed, 2) == 1;
+        range
+    }
+
+    fn select(stored: &BTreeMap<String, Bytes>, range: &KeyRange) -> Vec<(String, Bytes)> {
+        let mut entries: Vec<_> = stored.clone().into_iter().filter(|(key, _)| range.contains(key)).collect();
+        if range.reverse {
+            entries.reverse();
+        }
+        entries.truncate(range.limit.unwrap_or(usize::MAX));
+        entries
+    }
+
+    /// Lists random ranges over random layers, against a map in which all is applied.
+    #[test]
+    fn a_listing_over_pending_writes_is_that_of_a_store_which_has_them() {
+        let mut seed = 7;
+        for _ in 0..20_000 {
+            let stored: BTreeMap<String, Bytes> =
+                (0..random(&mut seed, 8)).map(|_| (key(&mut seed), Bytes::from("old"))).collect();
+            let mut pending = Writes::new();
+            let mut applied = stored.clone();
+            for _ in 0..random(&mut seed, 3) {
+                let mut layer = Writes::new();
+                for _ in 0..random(&mut seed, 5) {
+                    match random(&mut seed, 8) {
+                        0 => {
+                            layer.delete_all();
+                            applied.clear();
+                        }
+                        1..=3 => {
+                            let key = key(&mut seed);
+                            applied.remove(&key);
+                            layer.delete(key);
+                        }
+                        _ => {
+                            let key = key(&mut seed);
+                            applied.insert(key.clone(), Bytes::from("new"));
+                            layer.put(key, Bytes::from("new"));
+                        }
+                    }
+                }
+                pending.extend(&layer);
+            }
+            let range = range(&mut seed);
+            let found = if pending.clears() {
+                Vec::new()
+            } else {
+                select(&stored, &pending.range_for_engine(&range))
+            };
+            assert_eq!(pending.merge(&range, found), select(&applied, &range), "{range:?} {pending:?}");
+        }
+    }
+}

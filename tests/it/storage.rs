@@ -1,0 +1,263 @@
+//! Storage: the same cases for every engine, and what a hook sees over commits in flight.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use partyrs::prelude::*;
+use partyrs::storage::{Commit, CommitError, KeyRange, MemoryEngine, StorageEngine, StorageError, Writes};
+use partyrs::testing::TestRoom;
+use partyrs::{PartyName, RoomAddress, RoomId};
+use partyrs_runtime::storage::{OpenError, RedbEngine};
+
+type Engines = Vec<(Arc<dyn StorageEngine>, Option<tempfile::TempDir>)>;
+
+/// Every engine that there is; each case is run against all.
+fn engines() -> Engines {
+    let folder = tempfile::tempdir().unwrap();
+    let redb = RedbEngine::open(folder.path()).unwrap();
+    vec![(Arc::new(MemoryEngine::new()), None), (Arc::new(redb), Some(folder))]
+}
+
+fn room(party: &str, room: &str) -> RoomAddress {
+    RoomAddress::new(PartyName::new(party).unwrap(), RoomId::new(room).unwrap())
+}
+
+fn puts(entries: &[(&str, &str)]) -> Writes {
+    let mut writes = Writes::new();
+    entries
+        .iter()
+        .for_each(|(key, value)| writes.put((*key).to_owned(), Bytes::copy_from_slice(value.as_bytes())));
+    writes
+}
+
+fn commit(room: &RoomAddress, epoch: u64, seq: u64, writes: Writes) -> Commit {
+    Commit::new(room.clone(), epoch, seq, Arc::new(writes))
+}
+
+async fn keys(engine: &dyn StorageEngine, room: &RoomAddress) -> Vec<String> {
+    let entries = engine.list(room, &KeyRange::all()).await.unwrap();
+    entries.into_iter().map(|(key, _)| key).collect()
+}
+
+#[tokio::test]
+async fn a_commit_is_read_back_by_its_room_alone_and_keys_sort_by_bytes() {
+    for (engine, _folder) in engines() {
+        let (lobby, other) = (room("main", "lobby"), room("main", "lobby2"));
+        let epoch = engine.open(&lobby).await.unwrap().epoch;
+        engine.open(&other).await.unwrap();
+        let writes = puts(&[("k", "1"), ("é", "2"), ("B", "3"), ("a", "4"), ("Z", "5"), ("", "6")]);
+
+        engine.commit(commit(&lobby, epoch, 1, writes)).await.unwrap();
+
+        assert_eq!(keys(&*engine, &lobby).await, ["", "B", "Z", "a", "k", "é"]);
+        assert_eq!(keys(&*engine, &other).await, [] as [&str; 0]);
+        let asked = ["é".to_owned(), "none".to_owned(), String::new()];
+        let found = engine.get(&lobby, &asked).await.unwrap();
+        assert_eq!(found, [Some(Bytes::from("2")), None, Some(Bytes::from("6"))]);
+    }
+}
+
+#[tokio::test]
+async fn a_range_is_listed_in_both_directions_with_a_limit_from_its_own_end() {
+    for (engine, _folder) in engines() {
+        let (lobby, before, behind) = (room("main", "b"), room("main", "a"), room("main", "c"));
+        for address in [&before, &lobby, &behind] {
+            let epoch = engine.open(address).await.unwrap().epoch;
+            let writes = puts(&[("a", ""), ("m:1", ""), ("m:2", ""), ("m:3", ""), ("z", "")]);
+            engine.commit(commit(address, epoch, 1, writes)).await.unwrap();
+        }
+        let mut range = KeyRange::all();
+        range.limit = Some(2);
+        let listed =
+            |entries: Vec<(String, Bytes)>| entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+
+        assert_eq!(listed(engine.list(&lobby, &range).await.unwrap()), ["a", "m:1"]);
+        range.reverse = true;
+        assert_eq!(listed(engine.list(&lobby, &range).await.unwrap()), ["z", "m:3"]);
+        range.start = std::ops::Bound::Excluded("m:1".into());
+        range.end = std::ops::Bound::Included("m:3".into());
+        range.limit = None;
+        assert_eq!(listed(engine.list(&lobby, &range).await.unwrap()), ["m:3", "m:2"]);
+        range.start = std::ops::Bound::Included("z".into());
+        range.end = std::ops::Bound::Excluded("a".into());
+        assert_eq!(listed(engine.list(&lobby, &range).await.unwrap()), [] as [&str; 0]);
+    }
+}
+
+#[tokio::test]
+async fn commits_land_in_sequence_and_of_the_latest_epoch_only() {
+    for (engine, _folder) in engines() {
+        let lobby = room("main", "lobby");
+        let first = engine.open(&lobby).await.unwrap();
+        engine.commit(commit(&lobby, first.epoch, first.seq + 1, puts(&[("a", "1")]))).await.unwrap();
+
+        let skipped = commit(&lobby, first.epoch, first.seq + 3, puts(&[("b", "1")]));
+        assert!(matches!(engine.commit(skipped).await, Err(CommitError::Fenced)));
+        let repeated = commit(&lobby, first.epoch, first.seq + 1, puts(&[("c", "1")]));
+        assert!(matches!(engine.commit(repeated).await, Err(CommitError::Fenced)));
+
+        let second = engine.open(&lobby).await.unwrap();
+        assert!(second.epoch > first.epoch);
+        let late = commit(&lobby, first.epoch, first.seq + 2, puts(&[("d", "1")]));
+        assert!(matches!(engine.commit(late).await, Err(CommitError::Fenced)));
+        engine.close(&lobby, first.epoch);
+        engine.commit(commit(&lobby, second.epoch, second.seq + 1, puts(&[("e", "1")]))).await.unwrap();
+        engine.close(&lobby, second.epoch);
+        let closed = commit(&lobby, second.epoch, second.seq + 2, puts(&[("f", "1")]));
+        assert!(matches!(engine.commit(closed).await, Err(CommitError::Fenced)));
+
+        engine.open(&lobby).await.unwrap();
+        assert_eq!(keys(&*engine, &lobby).await, ["a", "e"]);
+    }
+}
+
+#[tokio::test]
+async fn clearing_removes_the_room_alone_and_an_empty_room_is_not_listed() {
+    for (engine, _folder) in engines() {
+        let rooms = [room("main", "a"), room("main", "b"), room("chat", "a")];
+        let mut epochs = Vec::new();
+        for address in &rooms {
+            let epoch = engine.open(address).await.unwrap().epoch;
+            engine.commit(commit(address, epoch, 1, puts(&[("k", "1"), ("l", "1")]))).await.unwrap();
+            epochs.push(epoch);
+        }
+        let mut clear_and_put = Writes::new();
+        clear_and_put.delete_all();
+        clear_and_put.put("n".into(), Bytes::from("1"));
+        engine.commit(commit(&rooms[0], epochs[0], 2, clear_and_put)).await.unwrap();
+        let mut clear = Writes::new();
+        clear.delete_all();
+        engine.commit(commit(&rooms[1], epochs[1], 2, clear)).await.unwrap();
+
+        assert_eq!(keys(&*engine, &rooms[0]).await, ["n"]);
+        assert_eq!(keys(&*engine, &rooms[1]).await, [] as [&str; 0]);
+        assert_eq!(keys(&*engine, &rooms[2]).await, ["k", "l"]);
+        let main = PartyName::new("main").unwrap();
+        assert_eq!(engine.rooms(&main, None, 10).await.unwrap(), [RoomId::new("a").unwrap()]);
+        // It may store again.
+        engine.commit(commit(&rooms[1], epochs[1], 3, puts(&[("again", "1")]))).await.unwrap();
+        assert_eq!(keys(&*engine, &rooms[1]).await, ["again"]);
+        let after = RoomId::new("a").unwrap();
+        assert_eq!(engine.rooms(&main, Some(&after), 10).await.unwrap(), [RoomId::new("b").unwrap()]);
+        assert_eq!(engine.rooms(&main, None, 1).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn several_commits_of_one_room_may_be_under_way_and_are_answered_in_sequence() {
+    for (engine, _folder) in engines() {
+        let lobby = room("main", "lobby");
+        let epoch = engine.open(&lobby).await.unwrap().epoch;
+        let mut under_way = Vec::new();
+        for seq in 1..=200 {
+            let mut landing = engine.commit(commit(&lobby, epoch, seq, puts(&[("k", &seq.to_string())])));
+            // Its first poll gives a commit its place.
+            let first = futures_util::poll!(&mut landing);
+            under_way.push(async move {
+                match first {
+                    Poll::Ready(answer) => answer,
+                    Poll::Pending => landing.await,
+                }
+            });
+        }
+        for landing in under_way {
+            landing.await.unwrap();
+        }
+        let found = engine.get(&lobby, &["k".to_owned()]).await.unwrap();
+        assert_eq!(found, [Some(Bytes::from("200"))]);
+    }
+}
+
+#[tokio::test]
+async fn a_folder_keeps_its_rooms_and_is_used_by_one_engine_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let lobby = room("main", "lobby");
+    {
+        let engine = RedbEngine::open(folder.path()).unwrap();
+        let epoch = engine.open(&lobby).await.unwrap().epoch;
+        engine.commit(commit(&lobby, epoch, 1, puts(&[("k", "v")]))).await.unwrap();
+        let second = RedbEngine::open(folder.path());
+        assert!(matches!(second, Err(OpenError::InUse { .. })), "{second:?}");
+    }
+    let engine = RedbEngine::open(folder.path()).unwrap();
+    assert_eq!(keys(&engine, &lobby).await, [] as [&str; 0], "not open yet");
+    engine.open(&lobby).await.unwrap();
+    assert_eq!(keys(&engine, &lobby).await, ["k"]);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rooms.redb"), vec![7; 100_000]).unwrap();
+    let error = RedbEngine::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("rooms.redb") && error.contains("backup"), "{error}");
+}
+
+/// A party without hooks: its room is there for its storage.
+struct Shelf;
+
+impl PartyServer for Shelf {
+    type Message = Frame;
+
+    async fn on_start(_: &Room) -> Result<Self> {
+        Ok(Shelf)
+    }
+
+    /// Tries everything that storage can do, within one commit.
+    async fn on_message(&mut self, room: &Room, sender: &Connection, _: Frame) -> Result<()> {
+        let storage = room.storage();
+        storage.put_many((0..5).map(|number| (format!("n:{number}"), number)))?;
+        storage.put("text", "é")?;
+        storage.put_bytes("raw", vec![0xff, 0])?;
+        storage.delete_many(["n:1", "none"]);
+        storage.delete("n:2");
+        let numbers: Vec<(String, u32)> = storage.list(List::prefix("n:")).await?;
+        assert_eq!(numbers, [("n:0".into(), 0), ("n:3".into(), 3), ("n:4".into(), 4)]);
+        let last: Vec<(String, u32)> = storage.list(List::prefix("n:").reverse().limit(1)).await?;
+        assert_eq!(last, [("n:4".into(), 4)]);
+        let many = storage.get_many::<u32, _>(["n:4", "n:1", "n:0", "none"]).await?;
+        assert_eq!(many.into_iter().collect::<Vec<_>>(), [("n:0".into(), 0), ("n:4".into(), 4)]);
+        assert_eq!(storage.get::<String>("text").await?.as_deref(), Some("é"));
+        assert_eq!(storage.get_bytes("raw").await?.as_deref(), Some(&[0xff, 0][..]));
+        let wrong = storage.get::<u32>("text").await;
+        assert!(matches!(wrong, Err(StorageError::Decode { ref key, .. }) if key == "text"), "{wrong:?}");
+        let limit = storage.list::<u32>(List::all().limit(0)).await;
+        assert!(matches!(limit, Err(StorageError::List(_))), "{limit:?}");
+        storage.sync().await;
+        storage.delete_all();
+        storage.put("only", &1)?;
+        assert_eq!(storage.list_bytes(List::all()).await?.len(), 1);
+        assert_eq!(storage.get::<u32>("n:0").await?, None);
+        sender.send("done")?;
+        Ok(())
+    }
+
+    /// Each limit: at it, and one past it.
+    async fn on_request(&mut self, room: &Room, _: Request) -> Result<Response> {
+        let storage = room.storage();
+        storage.put_bytes("k".repeat(2048), "")?;
+        let long = storage.put_bytes("k".repeat(2049), "");
+        assert!(matches!(long, Err(StorageError::KeyTooLong { len_bytes: 2049, limit_bytes: 2048 })));
+        storage.put_bytes("v", vec![0; 2 << 20])?;
+        let long = storage.put_bytes("w", vec![0; (2 << 20) + 1]);
+        assert!(matches!(long, Err(StorageError::ValueTooLong { len_bytes: 2_097_153, .. })));
+        Ok(Response::text("done"))
+    }
+}
+
+#[tokio::test]
+async fn a_hook_reads_its_own_writes_in_every_way() {
+    let mut room = TestRoom::<Shelf>::new("lobby");
+    let ada = room.join().await.unwrap();
+    room.send(&ada, "go").await.unwrap();
+    assert_eq!(ada.received(), [Frame::text("done")]);
+    let kept = room.room().unwrap().storage().list_bytes(List::all()).await.unwrap();
+    assert_eq!(kept.len(), 1);
+}
+
+#[tokio::test]
+async fn keys_and_values_pass_at_their_limit_and_are_refused_one_past_it() {
+    let mut room = TestRoom::<Shelf>::new("lobby");
+    room.request(http::Request::get("/").body("").unwrap()).await.unwrap();
+}
