@@ -139,13 +139,12 @@ impl Error {
     /// Whether the client of `hook` is told this error as its answer; else it is a failure.
     #[must_use]
     pub fn is_answer_to(&self, hook: Hook) -> bool {
-        match (&self.face, hook) {
-            (Face::Status(..), Hook::Request | Hook::Run) => true,
-            (
-                Face::Close(_),
-                Hook::ConnectionTags | Hook::Connect | Hook::Message | Hook::Invalid | Hook::Close,
-            ) => true,
-            _ => false,
+        match &self.face {
+            Face::None => false,
+            Face::Status(..) => matches!(hook, Hook::Request | Hook::Run),
+            Face::Close(_) => {
+                !matches!(hook, Hook::Start | Hook::Request | Hook::Run | Hook::Error | Hook::Task)
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Everything between the mailbox of a room and its server. It never names the network.
 
 mod commits;
+mod flow;
 mod outgoing;
 mod quietly;
 mod task;

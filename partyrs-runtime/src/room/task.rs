@@ -15,27 +15,26 @@
 
 use std::any::Any;
 use std::collections::{HashSet, VecDeque};
-use std::future::{Future, poll_fn};
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use partyrs::seam::{ConnectionKey, Delivered, Effect, Hosted, Reply, Task, Work, panic_error};
-use partyrs::storage::{CommitError, Opened};
+use partyrs::seam::{ConnectionKey, Delivered, Effect, Hosted, Reply, Work, panic_error};
+use partyrs::storage::Opened;
 use partyrs::{
-    CallError, Close, Connection, ConnectionId, Error, Failure, Frame, FromFrame, Hook, PartyServer, Request,
-    Response, Result, RoomAddress,
+    CallError, Close, ConnectContext, Connection, ConnectionId, Error, Failure, Frame, FromFrame, Hook,
+    PartyServer, Request, Response, Result, Room, RoomAddress,
 };
 use tokio::sync::oneshot;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinError;
 
-use super::commits::Commits;
-use super::outgoing::Outgoing;
+use super::flow::{Flow, HookEnd};
 use super::quietly::drop_quietly;
-use crate::calls::InHook;
 use crate::clock::Sleep;
 use crate::event::{Join, Refusal, RoomEvent, close_frame};
 use crate::host::State;
@@ -71,19 +70,13 @@ pub(crate) struct RoomTask<S> {
     drain: Option<Drain>,
 }
 
-/// What goes on beside the hooks.
-struct Flow {
-    state: Arc<State>,
-    commits: Commits,
-    outgoing: Outgoing,
-    tasks: JoinSet<Result<()>>,
-    startable: Vec<Task>,
-}
-
 struct Drain {
     pacer: Arc<Pacer>,
     ticket: Option<BoxFuture<'static, ()>>,
 }
+
+/// What a step of a room's life gives, or why the room ends.
+type Lives<T = ()> = std::result::Result<T, End>;
 
 /// What the room does next.
 enum Next {
@@ -92,13 +85,6 @@ enum Next {
     CloseOne,
     /// Nobody is here, and nobody came.
     Idle,
-}
-
-/// How a hook ended.
-enum HookEnd<R> {
-    Returned(Result<R>),
-    Panicked(Error),
-    CommitFailed(CommitError),
 }
 
 /// Why a room ends.
@@ -144,13 +130,7 @@ impl<S: PartyServer> RoomTask<S> {
     fn new(address: RoomAddress, mailbox: Arc<Mailbox>, state: Arc<State>, opened: Opened) -> Self {
         let (env, calls) = (Arc::clone(&state.env), Arc::clone(&state.calls));
         let hosted = Hosted::new(address.clone(), env, calls, state.config.storage, opened);
-        let flow = Flow {
-            state: Arc::clone(&state),
-            commits: Commits::new(Arc::clone(&state.engine)),
-            outgoing: Outgoing::default(),
-            tasks: JoinSet::new(),
-            startable: Vec::new(),
-        };
+        let flow = Flow::new(Arc::clone(&state));
         Self {
             address,
             state,
@@ -166,7 +146,7 @@ impl<S: PartyServer> RoomTask<S> {
         }
     }
 
-    async fn live(&mut self) -> std::result::Result<std::convert::Infallible, End> {
+    async fn live(&mut self) -> Lives<Infallible> {
         self.start().await?;
         loop {
             match self.next().await? {
@@ -180,11 +160,11 @@ impl<S: PartyServer> RoomTask<S> {
 
     /// Waits for what is next. On the way commits land, tasks run, and at the end of the
     /// turn output leaves.
-    async fn next(&mut self) -> std::result::Result<Next, End> {
+    async fn next(&mut self) -> Lives<Next> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<Next, End>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Lives<Next>> {
         if let Err(error) = self.flow.commits.poll(cx, &self.hosted) {
             return Poll::Ready(Err(End::Refused(Refusal::CommitFailed(error))));
         }
@@ -245,7 +225,7 @@ impl<S: PartyServer> RoomTask<S> {
         Poll::Pending
     }
 
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<Next, End>> {
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Lives<Next>> {
         if !self.is_quiet() {
             self.idle = None;
             return Poll::Pending;
@@ -271,7 +251,7 @@ impl<S: PartyServer> RoomTask<S> {
             && self.hosted.is_quiet()
     }
 
-    async fn handle(&mut self, event: RoomEvent) -> std::result::Result<(), End> {
+    async fn handle(&mut self, event: RoomEvent) -> Lives {
         match event {
             RoomEvent::Join(join) => self.join(*join).await,
             RoomEvent::Frame { from, frame } => self.message(from, frame).await,
@@ -286,7 +266,7 @@ impl<S: PartyServer> RoomTask<S> {
     }
 
     /// Builds the server: at the opening, and when the room restarts in place.
-    async fn start(&mut self) -> std::result::Result<(), End> {
+    async fn start(&mut self) -> Lives {
         let hook = S::on_start(self.hosted.room());
         match self.flow.drive(&self.hosted, Hook::Start, hook).await {
             HookEnd::Returned(Ok(server)) => {
@@ -304,7 +284,7 @@ impl<S: PartyServer> RoomTask<S> {
         Err(End::Refused(Refusal::StartFailed))
     }
 
-    async fn join(&mut self, join: Join) -> std::result::Result<(), End> {
+    async fn join(&mut self, join: Join) -> Lives {
         let Join { new, context, arrival } = join;
         let (outlet, inlet) = match arrival.land() {
             Ok(landed) => landed,
@@ -324,11 +304,7 @@ impl<S: PartyServer> RoomTask<S> {
     }
 
     /// `connection_tags`, then `on_connect`.
-    async fn welcome(
-        &mut self,
-        key: ConnectionKey,
-        context: &partyrs::ConnectContext,
-    ) -> std::result::Result<(), End> {
+    async fn welcome(&mut self, key: ConnectionKey, context: &ConnectContext) -> Lives {
         let tags = self
             .hook(Hook::ConnectionTags, Some(key), async |server, room, connection| match connection {
                 Some(connection) => {
@@ -355,7 +331,7 @@ impl<S: PartyServer> RoomTask<S> {
         Ok(())
     }
 
-    async fn message(&mut self, from: ConnectionKey, frame: Frame) -> std::result::Result<(), End> {
+    async fn message(&mut self, from: ConnectionKey, frame: Frame) -> Lives {
         // Frames of a connection that the room has closed are ignored.
         if !self.hosted.connection(from).is_some_and(Connection::is_open) {
             return Ok(());
@@ -378,7 +354,7 @@ impl<S: PartyServer> RoomTask<S> {
         .map(drop)
     }
 
-    async fn leave(&mut self, key: ConnectionKey, close: Close) -> std::result::Result<(), End> {
+    async fn leave(&mut self, key: ConnectionKey, close: Close) -> Lives {
         self.flow.outgoing.remove(key);
         let Some((connection, last_of_id)) = self.hosted.leave(key) else { return Ok(()) };
         let mut close = close;
@@ -386,7 +362,7 @@ impl<S: PartyServer> RoomTask<S> {
         let result = if self.welcomed.remove(&key) {
             let id = connection.id().clone();
             let (connection, close) = (&connection, &close);
-            let hook = async |server: &mut S, room: &partyrs::Room, _: Option<&Connection>| {
+            let hook = async |server: &mut S, room: &Room, _: Option<&Connection>| {
                 server.on_close(room, connection, close).await
             };
             self.hook_of(Hook::Close, None, Some(id), hook).await.map(drop)
@@ -401,8 +377,8 @@ impl<S: PartyServer> RoomTask<S> {
         &mut self,
         request: Request,
         reply: oneshot::Sender<std::result::Result<Response, Refusal>>,
-    ) -> std::result::Result<(), End> {
-        let hook = async |server: &mut S, room: &partyrs::Room, _: Option<&Connection>| {
+    ) -> Lives {
+        let hook = async |server: &mut S, room: &Room, _: Option<&Connection>| {
             server.on_request(room, request).await
         };
         let response = match self.hook(Hook::Request, None, hook).await {
@@ -435,8 +411,8 @@ impl<S: PartyServer> RoomTask<S> {
         &mut self,
         work: Box<dyn Work>,
         reply: oneshot::Sender<std::result::Result<(), CallError>>,
-    ) -> std::result::Result<(), End> {
-        let hook = async |server: &mut S, room: &partyrs::Room, _: Option<&Connection>| {
+    ) -> Lives {
+        let hook = async |server: &mut S, room: &Room, _: Option<&Connection>| {
             let server: &mut dyn Any = server;
             work.run(server, room).await
         };
@@ -459,10 +435,7 @@ impl<S: PartyServer> RoomTask<S> {
         Ok(())
     }
 
-    async fn task_ended(
-        &mut self,
-        result: std::result::Result<Result<()>, JoinError>,
-    ) -> std::result::Result<(), End> {
+    async fn task_ended(&mut self, result: std::result::Result<Result<()>, JoinError>) -> Lives {
         let end = match result {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => HookEnd::Returned(Err(error)),
@@ -493,8 +466,8 @@ impl<S: PartyServer> RoomTask<S> {
         &mut self,
         hook: Hook,
         key: Option<ConnectionKey>,
-        call: impl AsyncFnOnce(&mut S, &partyrs::Room, Option<&Connection>) -> Result<R>,
-    ) -> std::result::Result<Result<R>, End> {
+        call: impl AsyncFnOnce(&mut S, &Room, Option<&Connection>) -> Result<R>,
+    ) -> Lives<Result<R>> {
         self.hook_of(hook, key, None, call).await
     }
 
@@ -503,8 +476,8 @@ impl<S: PartyServer> RoomTask<S> {
         hook: Hook,
         key: Option<ConnectionKey>,
         gone: Option<ConnectionId>,
-        call: impl AsyncFnOnce(&mut S, &partyrs::Room, Option<&Connection>) -> Result<R>,
-    ) -> std::result::Result<Result<R>, End> {
+        call: impl AsyncFnOnce(&mut S, &Room, Option<&Connection>) -> Result<R>,
+    ) -> Lives<Result<R>> {
         let Some(server) = &mut self.server else { return Err(End::Refused(Refusal::StartFailed)) };
         let connection = key.and_then(|key| self.hosted.connection(key));
         let future = call(server, self.hosted.room(), connection);
@@ -521,7 +494,7 @@ impl<S: PartyServer> RoomTask<S> {
         hook: Hook,
         key: Option<ConnectionKey>,
         end: HookEnd<R>,
-    ) -> std::result::Result<Result<R>, End> {
+    ) -> Lives<Result<R>> {
         self.ended_of(hook, key, None, end).await
     }
 
@@ -532,7 +505,7 @@ impl<S: PartyServer> RoomTask<S> {
         key: Option<ConnectionKey>,
         gone: Option<ConnectionId>,
         end: HookEnd<R>,
-    ) -> std::result::Result<Result<R>, End> {
+    ) -> Lives<Result<R>> {
         let (error, panicked) = match end {
             HookEnd::Returned(Ok(value)) => return Ok(Ok(value)),
             HookEnd::Returned(Err(error)) => (error, false),
@@ -583,7 +556,7 @@ impl<S: PartyServer> RoomTask<S> {
     }
 
     /// Ends the room if it panics too often.
-    fn count_panic(&mut self) -> std::result::Result<(), End> {
+    fn count_panic(&mut self) -> Lives {
         let config = &self.state.config;
         let now = self.state.clock.now();
         self.panics.push_back(now);
@@ -599,7 +572,7 @@ impl<S: PartyServer> RoomTask<S> {
     }
 
     /// Drops the server and builds a new one from what is stored; sockets stay.
-    async fn restart(&mut self) -> std::result::Result<(), End> {
+    async fn restart(&mut self) -> Lives {
         self.flow.tasks.abort_all();
         self.flow.tasks.detach_all();
         drop_quietly(&self.address, std::mem::take(&mut self.flow.startable));
@@ -609,7 +582,7 @@ impl<S: PartyServer> RoomTask<S> {
     }
 
     /// Tells the server that goes on. A commit of its own; a failure in it is only logged.
-    async fn on_error(&mut self, failure: &Failure) -> std::result::Result<(), End> {
+    async fn on_error(&mut self, failure: &Failure) -> Lives {
         let Some(server) = &mut self.server else { return Ok(()) };
         let hook = server.on_error(self.hosted.room(), failure);
         let hook = async {
@@ -668,85 +641,6 @@ impl<S: PartyServer> RoomTask<S> {
         self.flow.commits.settled().await;
         let address = self.address.clone();
         drop_quietly(&address, self);
-    }
-}
-
-impl Flow {
-    /// Runs a hook to its end. Whenever it waits, commits land and output leaves.
-    async fn drive<R>(
-        &mut self,
-        hosted: &Hosted,
-        hook: Hook,
-        future: impl Future<Output = Result<R>>,
-    ) -> HookEnd<R> {
-        let mut future = pin!(Some(future));
-        let mut late: Option<Late> = None;
-        let state = Arc::clone(&self.state);
-        let started = state.clock.now();
-        let end = poll_fn(|cx| {
-            let polled = {
-                let _in_hook = InHook::of(hosted.room().address());
-                let Some(hook) = future.as_mut().as_pin_mut() else { return Poll::Pending };
-                catch_unwind(AssertUnwindSafe(|| hook.poll(cx)))
-            };
-            match polled {
-                Err(panic) => return Poll::Ready(HookEnd::Panicked(panic_error(&*panic))),
-                Ok(Poll::Ready(result)) => return Poll::Ready(HookEnd::Returned(result)),
-                Ok(Poll::Pending) => {}
-            }
-            if let Err(error) = self.commits.poll(cx, hosted) {
-                return Poll::Ready(HookEnd::CommitFailed(error));
-            }
-            self.flush(cx, hosted);
-            let late = late.get_or_insert_with(|| Late::new(&state));
-            late.poll(cx, &state, hosted.room().address(), hook).map(HookEnd::Panicked)
-        })
-        .await;
-        let address = hosted.room().address();
-        // A hook that was ended drops what it held.
-        super::quietly::run_quietly(address, || future.set(None));
-        let took = state.clock.now().saturating_sub(started);
-        if took > state.config.hook_warn_after && late.is_none_or(|late| !late.warned) {
-            tracing::warn!(room = %address, %hook, ?took, "hook blocked its shard");
-        }
-        end
-    }
-
-    /// Writes what may leave, and starts the tasks that may start.
-    fn flush(&mut self, cx: &mut Context<'_>, hosted: &Hosted) {
-        self.outgoing.flush(hosted, &mut self.startable);
-        for task in self.startable.drain(..) {
-            self.tasks.spawn_local(task);
-            // So that the room asks for its end.
-            cx.waker().wake_by_ref();
-        }
-    }
-}
-
-/// Notices a hook that takes long.
-struct Late {
-    warn: Sleep,
-    end: Sleep,
-    warned: bool,
-}
-
-impl Late {
-    fn new(state: &State) -> Self {
-        let (warn, end) = (state.config.hook_warn_after, state.config.hook_timeout);
-        Self { warn: state.clock.sleep(warn), end: state.clock.sleep(end), warned: false }
-    }
-
-    /// Ready with an error when the hook's time is over.
-    fn poll(&mut self, cx: &mut Context<'_>, state: &State, room: &RoomAddress, hook: Hook) -> Poll<Error> {
-        if !self.warned && Pin::new(&mut self.warn).poll(cx).is_ready() {
-            self.warned = true;
-            let after = state.config.hook_warn_after;
-            tracing::warn!(%room, %hook, ?after, "hook still runs, and its room waits");
-        }
-        Pin::new(&mut self.end).poll(cx).map(|()| {
-            let limit = state.config.hook_timeout;
-            Error::new(format!("hook ran longer than hook_timeout ({limit:?})"))
-        })
     }
 }
 
