@@ -167,3 +167,21 @@ async fn no_spelling_of_a_path_leaves_the_folder_or_shows_a_dot_file() {
     }
     assert_eq!(get(&host, "//app.js").await, (200, "let a;".to_owned()));
 }
+
+#[tokio::test]
+async fn a_name_that_no_file_can_have_is_404() {
+    let files = files();
+    let host = site(&files).await;
+    for path in [format!("/{}", "x".repeat(300)), format!("/{}", "x/".repeat(3000))] {
+        assert_eq!(get(&host, &path).await, (404, "Not found".to_owned()), "{} bytes", path.len());
+    }
+}
+
+/// A browser reads the address `//sub/` as the host `sub`.
+#[tokio::test]
+async fn a_folder_is_never_redirected_to_another_host() {
+    let files = files();
+    let host = site(&files).await;
+    assert_eq!(get(&host, "//sub").await, (404, "Not found".to_owned()));
+    assert_eq!(get(&host, "//sub/").await, (200, "<h1>sub</h1>".to_owned()));
+}
