@@ -99,7 +99,9 @@ pub enum HostError {
     #[error("the host has no party; give it one with `.party::<Chat>(\"main\")`")]
     NoParty,
     /// The prefix of room addresses.
-    #[error("prefix {0:?} must be one or more segments of a-z, 0-9, _ and -, such as \"parties\"")]
+    #[error(
+        "prefix {0:?} must be segments of a-z, 0-9, _ and -, such as \"parties\"; the first must not be \"party\""
+    )]
     Prefix(String),
     /// A limit.
     #[error(transparent)]
@@ -263,7 +265,8 @@ impl Builder {
         self
     }
 
-    /// Puts rooms under `/<prefix>/:party/:room`; default `parties`. Several segments are allowed.
+    /// Puts rooms under `/<prefix>/:party/:room`; default `parties`. Several segments
+    /// are allowed, but `party` not as the first: that is the short address.
     pub fn prefix(mut self, prefix: &str) -> Self {
         self.prefix = prefix.to_owned();
         self
@@ -309,7 +312,9 @@ impl Builder {
         if self.parties.is_empty() {
             return Err(HostError::NoParty);
         }
-        if !self.prefix.split('/').all(|segment| PartyName::new(segment).is_ok()) {
+        // `/party/` is the short address of a room.
+        let is_free = self.prefix.split('/').next() != Some("party");
+        if !is_free || !self.prefix.split('/').all(|segment| PartyName::new(segment).is_ok()) {
             return Err(HostError::Prefix(self.prefix));
         }
         self.config.check()?;

@@ -61,6 +61,15 @@ fn a_prefix_that_no_url_can_have_is_refused() {
     }
 }
 
+#[test]
+fn a_prefix_below_the_short_address_is_refused() {
+    for prefix in ["party", "party/x"] {
+        let text = refusal(|builder| builder.prefix(prefix));
+        assert!(text.starts_with(&format!("prefix {prefix:?} must ")), "{text}");
+        assert!(text.ends_with("; the first must not be \"party\""), "{text}");
+    }
+}
+
 /// Each setting just within its range and just outside of it.
 #[test]
 fn a_setting_out_of_its_range_is_refused_by_name_with_the_range() {
