@@ -117,6 +117,9 @@ pub enum HostError {
     /// The address in the environment is none.
     #[error("PARTYRS_ADDR is {0:?}, but must be an address and a port, such as 127.0.0.1:1999")]
     Addr(String),
+    /// The data folder in the environment is none.
+    #[error("PARTYRS_DATA is empty, but must name a folder; unset it for the default")]
+    NoData,
     /// The port is taken, or not ours to take.
     #[error("cannot listen on {addr}: {source}; choose another address with PARTYRS_ADDR=127.0.0.1:PORT")]
     Listen {
@@ -198,9 +201,13 @@ impl Host {
     ///
     /// Dropping the future ends the host at once: clients are cut, what is not committed is lost.
     pub async fn serve_from_env(mut self) -> Result<(), HostError> {
-        let addr = std::env::var("PARTYRS_ADDR").unwrap_or_else(|_| DEFAULT_ADDR.to_owned());
-        let Ok(addr) = addr.parse() else { return Err(HostError::Addr(addr)) };
+        let addr = std::env::var_os("PARTYRS_ADDR").unwrap_or_else(|| DEFAULT_ADDR.into());
+        let addr = addr.to_string_lossy();
+        let Ok(addr) = addr.parse() else { return Err(HostError::Addr(addr.into_owned())) };
         if let Some(data) = std::env::var_os("PARTYRS_DATA") {
+            if data.is_empty() {
+                return Err(HostError::NoData);
+            }
             self.builder.data = data.into();
         }
         self.serve(addr).await

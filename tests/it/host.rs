@@ -1,6 +1,8 @@
 //! Starting a host: settings, folders and ports that cannot be used.
 
+use std::ffi::OsStr;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -331,6 +333,24 @@ async fn an_address_that_is_none_is_refused_by_variable_and_value() {
             format!("PARTYRS_ADDR is {wrong:?}, but must be an address and a port, such as 127.0.0.1:1999");
         refuses(command, &text).await;
     }
+}
+
+#[tokio::test]
+async fn an_address_that_is_no_text_is_refused_and_not_replaced_by_the_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program(folder.path());
+    command.env("PARTYRS_ADDR", OsStr::from_bytes(b"\xff:1999"));
+    refuses(command, "PARTYRS_ADDR is \"\u{fffd}:1999\", but must be an address and a port").await;
+}
+
+/// It would be taken for the current folder.
+#[tokio::test]
+async fn an_empty_data_folder_of_the_environment_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program(&folder.path().join("data"));
+    command.env("PARTYRS_DATA", "").current_dir(folder.path());
+    refuses(command, "PARTYRS_DATA is empty, but must name a folder; unset it for the default").await;
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]
