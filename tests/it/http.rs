@@ -332,6 +332,45 @@ async fn a_failed_start_is_500_to_all_who_waited_and_the_next_visitor_starts_it_
     assert_eq!(starts.count.load(Ordering::SeqCst), 2);
 }
 
+/// Its hooks are functions that panic before there is a future.
+struct Eager;
+
+impl PartyServer for Eager {
+    type Message = Frame;
+
+    fn on_start(room: &Room) -> impl Future<Output = Result<Self>> + Send {
+        assert!(room.id().as_str() != "start", "the dice are lost");
+        async { Ok(Eager) }
+    }
+
+    fn on_before_request(head: &mut Head, _: &Lobby) -> impl Future<Output = Result<Admission>> + Send {
+        assert!(head.query("before").is_none(), "the dice are lost");
+        async { Ok(Admission::Admit) }
+    }
+
+    fn on_request(&mut self, _: &Room, request: Request) -> impl Future<Output = Result<Response>> + Send {
+        assert!(request.query("request").is_none(), "the dice are lost");
+        async { Ok(Response::text("served")) }
+    }
+
+    fn on_error(&mut self, _: &Room, failure: &Failure) -> impl Future<Output = ()> + Send {
+        assert!(!failure.panicked, "the dice are lost");
+        async {}
+    }
+}
+
+#[tokio::test]
+async fn a_hook_that_panics_before_its_future_exists_is_a_hook_that_panics() {
+    let host = TestHost::start::<Eager>().await;
+    let mut ada = host.join("a").await;
+    for path in ["/party/a?request", "/party/a?before", "/party/start", "/party/start"] {
+        assert_eq!(get(&host, path).await, (500, "Internal Server Error".to_owned()), "{path}");
+    }
+    assert_eq!(host.join("start").await.closed().await, (1011, "Room failed to start".to_owned()));
+    assert_eq!(get(&host, "/party/a").await, (200, "served".to_owned()));
+    ada.hears_nothing().await;
+}
+
 // What the before-hook decides.
 
 /// Admits whom the query lets in.
