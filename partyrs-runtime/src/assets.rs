@@ -1,13 +1,16 @@
 //! Static files beside the rooms, served by `tower-http`.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use http::header::LOCATION;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use partyrs::Body;
 use percent_encoding::percent_decode_str;
-use tower::ServiceExt;
 use tower_http::services::ServeDir;
+
+use crate::net::http::text;
 
 /// A folder whose files answer what is no room.
 #[derive(Clone, Debug)]
@@ -31,15 +34,30 @@ impl Assets {
             return None;
         }
         let request = request.map(|()| http_body_util::Empty::<bytes::Bytes>::new());
-        let response = match self.folder.clone().oneshot(request).await {
+        let response = match self.folder.clone().try_call(request).await {
             Ok(response) => response,
-            Err(never) => match never {},
+            Err(error) if is_absence(error.kind()) => return None,
+            Err(error) => {
+                tracing::error!(%error, "static file cannot be read");
+                return Some(text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"));
+            }
         };
-        if response.status() == StatusCode::NOT_FOUND {
+        if response.status() == StatusCode::NOT_FOUND || leads_to_another_host(&response) {
             return None;
         }
         Some(response.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
+}
+
+/// Whether there is no such file for us; a name that the system does not allow is one that no file has.
+fn is_absence(error: ErrorKind) -> bool {
+    use ErrorKind::{InvalidFilename, NotADirectory, NotFound, PermissionDenied};
+    matches!(error, NotFound | NotADirectory | InvalidFilename | PermissionDenied)
+}
+
+/// Whether this is the redirect of `//x` to the folder `//x/`: browsers read that as the host `x`.
+fn leads_to_another_host<B>(response: &Response<B>) -> bool {
+    response.headers().get(LOCATION).is_some_and(|location| location.as_bytes().starts_with(b"//"))
 }
 
 /// Whether a segment begins with a dot, percent-decoded: dot files, `.` and `..`.

@@ -100,7 +100,9 @@ pub enum HostError {
     #[error("the host has no party; give it one with `.party::<Chat>(\"main\")`")]
     NoParty,
     /// The prefix of room addresses.
-    #[error("prefix {0:?} must be one or more segments of a-z, 0-9, _ and -, such as \"parties\"")]
+    #[error(
+        "prefix {0:?} must be segments of a-z, 0-9, _ and -, such as \"parties\"; the first must not be \"party\""
+    )]
     Prefix(String),
     /// A limit.
     #[error(transparent)]
@@ -116,6 +118,9 @@ pub enum HostError {
     /// The address in the environment is none.
     #[error("PARTYRS_ADDR is {0:?}, but must be an address and a port, such as 127.0.0.1:1999")]
     Addr(String),
+    /// The data folder in the environment is none.
+    #[error("PARTYRS_DATA is empty, but must name a folder; unset it for the default")]
+    NoData,
     /// The port is taken, or not ours to take.
     #[error("cannot listen on {addr}: {source}; choose another address with PARTYRS_ADDR=127.0.0.1:PORT")]
     Listen {
@@ -197,9 +202,13 @@ impl Host {
     ///
     /// Dropping the future ends the host at once: clients are cut, what is not committed is lost.
     pub async fn serve_from_env(mut self) -> Result<(), HostError> {
-        let addr = std::env::var("PARTYRS_ADDR").unwrap_or_else(|_| DEFAULT_ADDR.to_owned());
-        let Ok(addr) = addr.parse() else { return Err(HostError::Addr(addr)) };
+        let addr = std::env::var_os("PARTYRS_ADDR").unwrap_or_else(|| DEFAULT_ADDR.into());
+        let addr = addr.to_string_lossy();
+        let Ok(addr) = addr.parse() else { return Err(HostError::Addr(addr.into_owned())) };
         if let Some(data) = std::env::var_os("PARTYRS_DATA") {
+            if data.is_empty() {
+                return Err(HostError::NoData);
+            }
             self.builder.data = data.into();
         }
         self.serve(addr).await
@@ -265,7 +274,8 @@ impl Builder {
         self
     }
 
-    /// Puts rooms under `/<prefix>/:party/:room`; default `parties`. Several segments are allowed.
+    /// Puts rooms under `/<prefix>/:party/:room`; default `parties`. Several segments
+    /// are allowed, but `party` not as the first: that is the short address.
     pub fn prefix(mut self, prefix: &str) -> Self {
         self.prefix = prefix.to_owned();
         self
@@ -311,7 +321,9 @@ impl Builder {
         if self.parties.is_empty() {
             return Err(HostError::NoParty);
         }
-        if !self.prefix.split('/').all(|segment| PartyName::new(segment).is_ok()) {
+        // `/party/` is the short address of a room.
+        let is_free = self.prefix.split('/').next() != Some("party");
+        if !is_free || !self.prefix.split('/').all(|segment| PartyName::new(segment).is_ok()) {
             return Err(HostError::Prefix(self.prefix));
         }
         self.config.check()?;

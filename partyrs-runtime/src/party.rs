@@ -59,12 +59,14 @@ impl<S: PartyServer> Party for Registered<S> {
     }
 
     async fn before_connect(&self, head: &mut Head, lobby: &Lobby) -> Result<Admission> {
-        let hook = AssertUnwindSafe(S::on_before_connect(head, lobby));
+        // Called in a future: a hook may be a plain function that panics before it returns one.
+        let hook = AssertUnwindSafe(async { S::on_before_connect(head, lobby).await });
         hook.catch_unwind().await.unwrap_or_else(|panic| Err(panic_error(&*panic)))
     }
 
     async fn before_request(&self, head: &mut Head, lobby: &Lobby) -> Result<Admission> {
-        let hook = AssertUnwindSafe(S::on_before_request(head, lobby));
+        // Called in a future: a hook may be a plain function that panics before it returns one.
+        let hook = AssertUnwindSafe(async { S::on_before_request(head, lobby).await });
         hook.catch_unwind().await.unwrap_or_else(|panic| Err(panic_error(&*panic)))
     }
 }

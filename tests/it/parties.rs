@@ -163,3 +163,19 @@ pub(crate) fn show(key: &str) -> Step {
 
 /// A time that passes every limit of a default configuration.
 pub(crate) const LONG: Duration = Duration::from_secs(120);
+
+/// Sends every message to all in the room, its sender included.
+pub(crate) struct Everybody;
+
+impl PartyServer for Everybody {
+    type Message = Frame;
+
+    async fn on_start(_: &Room) -> Result<Self> {
+        Ok(Everybody)
+    }
+
+    async fn on_message(&mut self, room: &Room, _: &Connection, frame: Frame) -> Result<()> {
+        room.broadcast(frame)?;
+        Ok(())
+    }
+}

@@ -267,7 +267,8 @@ impl<S: PartyServer> RoomTask<S> {
 
     /// Builds the server: at the opening, and when the room restarts in place.
     async fn start(&mut self) -> Lives {
-        let hook = S::on_start(self.hosted.room());
+        // Called in a future: a hook may be a plain function that panics before it returns one.
+        let hook = async { S::on_start(self.hosted.room()).await };
         match self.flow.drive(&self.hosted, Hook::Start, hook).await {
             HookEnd::Returned(Ok(server)) => {
                 self.hosted.seal();
@@ -584,9 +585,8 @@ impl<S: PartyServer> RoomTask<S> {
     /// Tells the server that goes on. A commit of its own; a failure in it is only logged.
     async fn on_error(&mut self, failure: &Failure) -> Lives {
         let Some(server) = &mut self.server else { return Ok(()) };
-        let hook = server.on_error(self.hosted.room(), failure);
         let hook = async {
-            hook.await;
+            server.on_error(self.hosted.room(), failure).await;
             Ok(())
         };
         match self.flow.drive(&self.hosted, Hook::Error, hook).await {
