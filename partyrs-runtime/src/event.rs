@@ -54,8 +54,8 @@ pub(crate) trait Inlet {
 /// Why a room did not do what it was asked.
 #[derive(Clone, Debug)]
 pub(crate) enum Refusal {
-    /// `on_start` failed.
-    StartFailed,
+    /// `on_start` failed; the text is for a plain request.
+    StartFailed { text: Arc<str> },
     /// The commit of the hook, or an earlier one, failed.
     CommitFailed(CommitError),
     /// The room panicked too often.
@@ -90,7 +90,7 @@ impl Refusal {
     /// What a connection is told. The texts are short enough for a Close frame.
     pub(crate) fn close_frame(&self) -> CloseFrame {
         let (code, reason) = match self {
-            Self::StartFailed => (1011, "Room failed to start"),
+            Self::StartFailed { .. } => (1011, "Room failed to start"),
             Self::CommitFailed(CommitError::Full) => (1013, "Storage is full"),
             Self::CommitFailed(_) => (1011, "Storage failed"),
             Self::Broken => (1011, "Room failed"),
@@ -102,7 +102,7 @@ impl Refusal {
     fn call_error(&self) -> CallError {
         match self {
             Self::Unavailable => CallError::Unavailable,
-            Self::StartFailed | Self::CommitFailed(_) | Self::Broken => CallError::Failed,
+            Self::StartFailed { .. } | Self::CommitFailed(_) | Self::Broken => CallError::Failed,
         }
     }
 }

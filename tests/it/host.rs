@@ -506,3 +506,44 @@ async fn details_of_errors_are_shown_only_when_debug_errors_is_on() {
         assert_eq!((refused.status().as_u16(), text.contains("Greeting")), (500, shown), "{text}");
     }
 }
+
+/// Cannot start, and its static hook never ends.
+struct Stuck;
+
+impl PartyServer for Stuck {
+    type Message = Frame;
+
+    async fn on_start(_: &Room) -> Result<Self> {
+        Err(Error::new("no dice in the box"))
+    }
+
+    async fn on_before_request(head: &mut Head, _: &Lobby) -> Result<Admission> {
+        if head.query("hang").is_some() {
+            std::future::pending::<()>().await;
+        }
+        Ok(Admission::Admit)
+    }
+}
+
+#[tokio::test]
+async fn why_a_room_did_not_start_is_shown_only_when_debug_errors_is_on() {
+    let host = TestHost::of(Host::builder().party::<Stuck>("main")).await;
+    assert_eq!(host.get("/party/a").await.body(), "Internal Server Error");
+    let host = TestHost::of(Host::builder().party::<Stuck>("main").debug_errors(true)).await;
+    assert_eq!(host.get("/party/a").await.body(), "no dice in the box");
+}
+
+#[tokio::test]
+async fn a_static_hook_that_never_ends_is_ended_by_hook_timeout() {
+    let host = TestHost::of(Host::builder().party::<Stuck>("main").debug_errors(true)).await;
+    let mut request = std::pin::pin!(host.get("/party/a?hang"));
+    let answer = loop {
+        tokio::select! {
+            biased;
+            answer = &mut request => break answer,
+            () = tokio::task::yield_now() => host.advance(std::time::Duration::from_secs(31)),
+        }
+    };
+    assert_eq!(answer.status(), 500);
+    assert_eq!(answer.body(), "hook ran longer than hook_timeout (30s)");
+}

@@ -77,7 +77,8 @@ where
     let (parts, body) = request.into_parts();
     let mut head = Head::new(parts);
     let lobby = target.lobby(&state);
-    match target.party.before_request(&mut head, &lobby).await {
+    let hook = target.party.before_request(&mut head, &lobby);
+    match in_time(&state, hook).await {
         Ok(Admission::Admit) => {}
         Ok(Admission::Respond(response)) => return response.into_http(),
         Ok(Admission::Close(close)) => return text(StatusCode::FORBIDDEN, close.reason()),
@@ -134,6 +135,16 @@ impl Target {
     }
 }
 
+/// A static hook, ended when its time is over.
+pub(crate) async fn in_time(
+    state: &State,
+    hook: impl Future<Output = partyrs::Result<Admission>>,
+) -> partyrs::Result<Admission> {
+    let limit = state.config.hook_timeout;
+    let late = || Err(Error::new(format!("hook ran longer than hook_timeout ({limit:?})")));
+    state.clock.timeout(limit, hook).await.unwrap_or_else(late)
+}
+
 /// The answer when a static hook failed: its own, or 500.
 pub(crate) fn before_hook_failed(
     state: &State,
@@ -150,9 +161,8 @@ pub(crate) fn before_hook_failed(
 
 fn refused(refusal: &Refusal) -> Response<Body> {
     match refusal {
-        Refusal::StartFailed | Refusal::Broken => {
-            text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
-        }
+        Refusal::StartFailed { text: failure } => text(StatusCode::INTERNAL_SERVER_ERROR, &**failure),
+        Refusal::Broken => text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
         Refusal::CommitFailed(CommitError::Full) => {
             retry_later(text(StatusCode::INSUFFICIENT_STORAGE, "Storage is full"))
         }

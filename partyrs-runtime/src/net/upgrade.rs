@@ -19,7 +19,7 @@ use partyrs::{Admission, Body, CloseFrame, ConnectContext, ConnectionId, Head};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::connection::Accepted;
-use super::http::{Target, before_hook_failed, text, unavailable};
+use super::http::{Target, before_hook_failed, in_time, text, unavailable};
 use super::linger::Lingering;
 use crate::event::{Arrival, Join, RoomEvent};
 use crate::host::State;
@@ -53,7 +53,8 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
         Err(refusal) => return *refusal,
     };
     let lobby = target.lobby(&state);
-    let then = match target.party.before_connect(&mut head, &lobby).await {
+    let hook = target.party.before_connect(&mut head, &lobby);
+    let then = match in_time(&state, hook).await {
         Ok(Admission::Admit) => Then::Join { head, id },
         Ok(Admission::Respond(response)) => return response.into_http(),
         Ok(Admission::Close(close)) => Then::Close(close),

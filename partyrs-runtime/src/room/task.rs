@@ -116,7 +116,9 @@ impl<S: PartyServer> RoomTask<S> {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(room = %address, %error, "storage of the room cannot be opened");
-                mailbox.close().into_iter().for_each(|event| event.refuse(&Refusal::StartFailed));
+                let text = state.failure_text(&Error::new(error)).into();
+                let refusal = Refusal::StartFailed { text };
+                mailbox.close().into_iter().for_each(|event| event.refuse(&refusal));
                 return;
             }
         };
@@ -269,20 +271,19 @@ impl<S: PartyServer> RoomTask<S> {
     async fn start(&mut self) -> Lives {
         // Called in a future: a hook may be a plain function that panics before it returns one.
         let hook = async { S::on_start(self.hosted.room()).await };
-        match self.flow.drive(&self.hosted, Hook::Start, hook).await {
+        let error = match self.flow.drive(&self.hosted, Hook::Start, hook).await {
             HookEnd::Returned(Ok(server)) => {
                 self.hosted.seal();
                 self.server = Some(server);
                 return Ok(());
             }
-            HookEnd::Returned(Err(error)) | HookEnd::Panicked(error) => {
-                tracing::error!(room = %self.address, hook = %Hook::Start, %error, "room failed to start");
-            }
+            HookEnd::Returned(Err(error)) | HookEnd::Panicked(error) => error,
             HookEnd::CommitFailed(error) => return Err(End::Refused(Refusal::CommitFailed(error))),
-        }
+        };
+        tracing::error!(room = %self.address, hook = %Hook::Start, %error, "room failed to start");
         let rolled_back = self.hosted.roll_back();
         drop_quietly(&self.address, rolled_back);
-        Err(End::Refused(Refusal::StartFailed))
+        Err(End::Refused(Refusal::StartFailed { text: self.state.failure_text(&error).into() }))
     }
 
     async fn join(&mut self, join: Join) -> Lives {
@@ -479,7 +480,7 @@ impl<S: PartyServer> RoomTask<S> {
         gone: Option<ConnectionId>,
         call: impl AsyncFnOnce(&mut S, &Room, Option<&Connection>) -> Result<R>,
     ) -> Lives<Result<R>> {
-        let Some(server) = &mut self.server else { return Err(End::Refused(Refusal::StartFailed)) };
+        let Some(server) = &mut self.server else { return Err(End::Refused(Refusal::Broken)) };
         let connection = key.and_then(|key| self.hosted.connection(key));
         let future = call(server, self.hosted.room(), connection);
         let end = self.flow.drive(&self.hosted, hook, future).await;
