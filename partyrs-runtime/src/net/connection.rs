@@ -46,7 +46,7 @@ const DISCARD_BYTES_MAX: usize = 8 << 20;
 pub(crate) struct Accepted {
     pub(crate) socket: StdTcpStream,
     /// What the client sent right behind its request.
-    pub(crate) read_ahead: Bytes,
+    pub(crate) read_ahead: Vec<u8>,
     pub(crate) config: Arc<Config>,
     pub(crate) clock: Clock,
     /// The connection's place among `connections_max`.
@@ -55,7 +55,7 @@ pub(crate) struct Accepted {
 
 struct Reading {
     outlet: Rc<Outlet>,
-    read_ahead: Bytes,
+    read_ahead: Vec<u8>,
     config: Arc<Config>,
     clock: Clock,
     ticket: Ticket,
@@ -109,8 +109,7 @@ impl Reading {
             .max_message_size(Some(config.message_bytes_max))
             .max_frame_size(Some(config.message_bytes_max));
         let wire = Wire(Rc::clone(&outlet));
-        let socket =
-            WebSocketStream::from_partially_read(wire, read_ahead.to_vec(), Role::Server, Some(limits));
+        let socket = WebSocketStream::from_partially_read(wire, read_ahead, Role::Server, Some(limits));
         let mut socket = socket.await;
         let close = match read(&mut socket, &outlet, key, &mailbox).await {
             End::Known(close) => close,

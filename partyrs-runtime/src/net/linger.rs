@@ -23,7 +23,8 @@ const DISCARD_BYTES_MAX: usize = 8 << 20;
 pub(crate) async fn discard(source: impl AsyncRead, bytes_max: usize) {
     let mut source = pin!(source);
     let mut left = bytes_max;
-    let mut buffer = [0; 4096];
+    // On the heap: a connection's task is kept as long as the connection, and this is its end.
+    let mut buffer = vec![0; 4096];
     while left > 0 {
         match source.read(&mut buffer).await {
             Ok(0) | Err(_) => return,

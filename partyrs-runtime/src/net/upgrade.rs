@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use http::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use partyrs::seam::NewConnection;
@@ -86,7 +85,7 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
 async fn join(state: &Arc<State>, target: &Target, mut head: Head, id: ConnectionId, arrival: Box<Accepted>) {
     let new = NewConnection {
         id,
-        uri: head.uri().clone(),
+        uri: detached(head.uri()),
         remote_addr: target.remote_addr,
         extensions: std::mem::take(head.extensions_mut()),
         state_bytes_max: state.config.connection_state_bytes_max,
@@ -156,11 +155,17 @@ fn switching_protocols(accept_key: &str) -> Response<Body> {
     response
 }
 
+/// A copy that does not keep hyper's read buffer (8 KiB) alive as long as the connection.
+fn detached(uri: &Uri) -> Uri {
+    uri.to_string().parse().unwrap_or_else(|_| uri.clone())
+}
+
 /// Takes the socket out of hyper, to be registered with the shard of its room.
-fn take_socket(upgraded: Upgraded) -> Option<(std::net::TcpStream, Bytes)> {
+fn take_socket(upgraded: Upgraded) -> Option<(std::net::TcpStream, Vec<u8>)> {
     let parts = upgraded.downcast::<TokioIo<Lingering>>().ok()?;
     let socket = parts.io.into_inner().into_tcp().into_std().ok()?;
-    Some((socket, parts.read_buf))
+    // Copied, and mostly empty: it must not keep hyper's read buffer alive.
+    Some((socket, parts.read_buf.to_vec()))
 }
 
 /// Whether a header that lists tokens has this one, in any case.
