@@ -10,6 +10,7 @@ use partyrs::http::header::{HeaderName, HeaderValue};
 use partyrs::prelude::*;
 use partyrs_runtime::Host;
 use partyrs_runtime::testing::{TestHost, soon};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::parties::{HeldEngine, Reports, Seen, Witness, member, reports, witnesses};
@@ -239,6 +240,10 @@ async fn fussy_host() -> (TestHost, Seen) {
     (TestHost::of(Host::builder().party::<Fussy>("main").env(reports)).await, seen)
 }
 
+async fn until_nobody_listens(host: &TestHost) {
+    soon(async { while TcpStream::connect(host.addr()).await.is_ok() {} }).await;
+}
+
 async fn frail_host() -> (TestHost, Arc<Frailty>) {
     let frailty = Arc::<Frailty>::default();
     (TestHost::of(Host::builder().party::<Frail>("main").env(Arc::clone(&frailty))).await, frailty)
@@ -321,6 +326,25 @@ async fn a_client_that_leaves_during_the_before_hook_leaves_nothing() {
     bob.send("hi").await;
     assert_eq!(bob.next_text().await, "hi");
     host.until(|host| host.connections_count() == 1).await;
+}
+
+/// It had asked before; its before-hook ends when the rooms are told to close.
+#[tokio::test]
+async fn a_client_that_is_admitted_while_the_host_stops_is_refused_503() {
+    let gate = Gate::default();
+    let mut host = TestHost::of(Host::builder().party::<Gated>("main").env(gate.clone())).await;
+    let mut ada = Raw::tcp(&host).await;
+    ada.send(upgrade_request("/party/lobby")).await;
+    soon(gate.0.asked.notified()).await;
+
+    host.begin_stop();
+    until_nobody_listens(&host).await;
+    gate.0.door.add_permits(1);
+
+    assert_eq!(ada.answer().await.status, 503);
+    ada.ends().await;
+    drop(ada);
+    host.stop().await;
 }
 
 #[tokio::test]
