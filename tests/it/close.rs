@@ -1,18 +1,59 @@
 //! How connections end (wire rows 33 to 37).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use partyrs::prelude::*;
 use partyrs_runtime::Host;
 use partyrs_runtime::testing::{TestClient, TestHost, soon};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Notify;
 
-use crate::parties::{HeldEngine, Seen, Witness, member, reports, witnesses};
+use crate::parties::{HeldEngine, Reports, Seen, Witness, member, reports, witnesses};
 use crate::upgrade::raw::{
     BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, Raw, TEXT, close_payload, end_by_reset, frame, head,
 };
 
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Blocks its shard when it is told `block`, until the test lets go.
+struct Blocking;
+
+#[derive(Clone)]
+struct Block {
+    reports: Reports,
+    begun: Arc<Notify>,
+    let_go: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+impl PartyServer for Blocking {
+    type Message = String;
+
+    async fn on_start(_: &Room) -> Result<Self> {
+        Ok(Blocking)
+    }
+
+    async fn on_connect(&mut self, _: &Room, connection: &Connection, _: &ConnectContext) -> Result<()> {
+        connection.send("welcome")?;
+        Ok(())
+    }
+
+    async fn on_message(&mut self, room: &Room, sender: &Connection, text: String) -> Result<()> {
+        let block = room.env::<Block>()?;
+        if text == "block" {
+            block.begun.notify_one();
+            block.let_go.lock().map_err(|error| Error::new(error.to_string()))?.recv()?;
+        }
+        block.reports.add(format!("{} said {text}", sender.id()));
+        room.broadcast(text)?;
+        Ok(())
+    }
+
+    async fn on_close(&mut self, room: &Room, connection: &Connection, close: &Close) -> Result<()> {
+        room.env::<Block>()?.reports.add(format!("{} closed: {}", connection.id(), close.code));
+        Ok(())
+    }
+}
 
 /// A room with ada, who does what no good client does, and bob.
 async fn ada_and_bob(host: &TestHost) -> (Raw, TestClient) {
@@ -308,6 +349,32 @@ async fn a_cut_socket_is_lost_and_no_failure() {
 #[tokio::test]
 async fn a_reset_socket_is_lost_and_no_failure() {
     a_lost_client(async |ada| end_by_reset(&ada.into_tcp())).await;
+}
+
+/// A tab that is closed: the last words and the Close have arrived, then the socket is reset,
+/// and the room writes to it before it has read them.
+#[tokio::test]
+async fn what_arrived_before_a_reset_is_read_though_a_write_fails_first() {
+    let (reports, mut seen) = reports();
+    let (let_go, is_let_go) = mpsc::channel();
+    let block = Block { reports, begun: Arc::default(), let_go: Arc::new(Mutex::new(is_let_go)) };
+    let builder = Host::builder().party::<Blocking>("main").env(block.clone());
+    let host = TestHost::of(builder.config(|config| config.shards = 1)).await;
+    let (mut ada, mut bob) = ada_and_bob(&host).await;
+
+    bob.send("block").await;
+    soon(block.begun.notified()).await;
+    let close = frame(CLOSE, close_payload(1001, "tab closed"));
+    ada.send([frame(TEXT, "last words"), close].concat()).await;
+    end_by_reset(&ada.into_tcp());
+    let_go.send(()).expect("a hook that waits");
+
+    assert_eq!(seen.next().await, "bob said block");
+    assert_eq!(seen.next().await, "ada said last words");
+    assert_eq!(seen.next().await, "ada closed: 1001");
+    assert_eq!(bob.next_text().await, "block");
+    assert_eq!(bob.next_text().await, "last words");
+    host.until(|host| host.connections_count() == 1).await;
 }
 
 #[tokio::test]
