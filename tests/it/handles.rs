@@ -9,7 +9,7 @@ use partyrs_runtime::Host;
 use partyrs_runtime::testing::{TestHost, soon};
 use tokio::sync::mpsc;
 
-use crate::parties::LONG;
+use crate::script::LONG;
 
 /// Gives its handle to the test.
 struct Till {

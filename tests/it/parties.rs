@@ -1,168 +1,9 @@
 //! Parties that several tests use.
 
-use std::time::Duration;
-
 use partyrs::prelude::*;
-use serde::{Deserialize, Serialize};
-
-/// Does what its messages say, step by step, so that a test can put any failure anywhere.
-///
-/// A message is a list of steps: `[{"put": ["k", "v"]}, {"say": "hi"}, "panic"]`. A request
-/// does the steps of its body. Its memory is the list of what `remember` was given.
-pub(crate) struct Script {
-    memory: Vec<String>,
-    starts_count: u32,
-}
-
-/// One thing that a [`Script`] does.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Step {
-    /// Stores a value; `remember` with the key `memory` is what a restart loads.
-    Put(String, String),
-    Delete(String),
-    /// Keeps a text in memory only.
-    Remember(String),
-    /// Broadcasts a text.
-    Say(String),
-    /// Sends a text to the sender.
-    Reply(String),
-    /// Sets the state of the sender.
-    State(String),
-    /// Broadcasts `memory`, `state` of the sender and the stored value of the key.
-    Show(String),
-    /// Closes the sender with 4000.
-    Close,
-    /// Broadcasts a text from a spawned task.
-    Spawn(String),
-    SpawnPanic,
-    SpawnFail,
-    Sync,
-    Panic,
-    Fail,
-    /// Fails with an `Error::status`.
-    Refuse(u16),
-    /// Fails with an `Error::close`.
-    Expel(u16),
-    /// Never ends.
-    Hang,
-    /// Stores a value that is longer than any may be.
-    PutTooMuch,
-}
-
-/// What `show` broadcasts.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Shown {
-    pub(crate) memory: Vec<String>,
-    pub(crate) state: Option<String>,
-    pub(crate) stored: Option<String>,
-    pub(crate) starts_count: u32,
-}
-
-impl PartyServer for Script {
-    type Message = Json<Vec<Step>>;
-
-    /// Counts its starts in storage: a commit of `on_start` itself.
-    async fn on_start(room: &Room) -> Result<Self> {
-        let starts_count: u32 = room.storage().get("starts").await?.unwrap_or(0) + 1;
-        room.storage().put("starts", &starts_count)?;
-        let memory = room.storage().get("memory").await?.into_iter().collect();
-        Ok(Self { memory, starts_count })
-    }
-
-    async fn on_message(
-        &mut self,
-        room: &Room,
-        sender: &Connection,
-        Json(steps): Json<Vec<Step>>,
-    ) -> Result<()> {
-        self.run(room, Some(sender), steps).await
-    }
-
-    async fn on_request(&mut self, room: &Room, request: Request) -> Result<Response> {
-        self.run(room, None, request.json()?).await?;
-        Ok(Response::text("done"))
-    }
-
-    async fn on_close(&mut self, room: &Room, connection: &Connection, close: &Close) -> Result<()> {
-        room.broadcast(format!("gone {} {}", connection.id(), close.code))?;
-        Ok(())
-    }
-
-    async fn on_error(&mut self, room: &Room, failure: &Failure) {
-        let Failure { hook, panicked, error, .. } = failure;
-        let told = room.broadcast(format!("error in {hook}, panicked {panicked}: {error}"));
-        told.expect("a text has a frame form");
-    }
-}
-
-impl Script {
-    async fn run(&mut self, room: &Room, sender: Option<&Connection>, steps: Vec<Step>) -> Result<()> {
-        for step in steps {
-            match step {
-                Step::Put(key, value) => room.storage().put(key, &value)?,
-                Step::Delete(key) => room.storage().delete(key),
-                Step::Remember(text) => self.memory.push(text),
-                Step::Say(text) => drop(room.broadcast(text)?),
-                Step::Reply(text) => sender.map_or(Ok(()), |sender| sender.send(text))?,
-                Step::State(text) => sender.map_or(Ok(()), |sender| sender.set_state(&text))?,
-                Step::Show(key) => self.show(room, sender, &key).await?,
-                Step::Close => sender.map_or(Ok(()), |sender| sender.close(4000, "closed by script"))?,
-                Step::Spawn(text) => {
-                    let handle = room.handle::<Self>();
-                    room.spawn(async move {
-                        handle.broadcast(text).await?;
-                        Ok(())
-                    });
-                }
-                Step::SpawnPanic => room.spawn(async { panic!("a task of the script") }),
-                Step::SpawnFail => room.spawn(async { Err(Error::new("a task of the script")) }),
-                Step::Sync => room.storage().sync().await,
-                Step::Panic => panic!("as the script says"),
-                Step::Fail => return Err(Error::new("as the script says")),
-                Step::Refuse(status) => return Err(Error::status(status, "refused by script")),
-                Step::Expel(code) => return Err(Error::close(code, "expelled by script")),
-                Step::Hang => std::future::pending().await,
-                Step::PutTooMuch => {
-                    room.storage().put_bytes("too much", vec![0; (2 << 20) + 1])?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn show(&self, room: &Room, sender: Option<&Connection>, key: &str) -> Result<()> {
-        let state = match sender {
-            Some(sender) => sender.state()?,
-            None => None,
-        };
-        let stored = room.storage().get(key).await?;
-        let (memory, starts_count) = (self.memory.clone(), self.starts_count);
-        room.broadcast(Json(Shown { memory, state, stored, starts_count }))?;
-        Ok(())
-    }
-}
-
-/// A list of steps as a message.
-pub(crate) fn steps(steps: &[Step]) -> String {
-    serde_json::to_string(steps).expect("steps have a JSON form")
-}
-
-/// Shorter to write in a test.
-pub(crate) fn put(key: &str, value: &str) -> Step {
-    Step::Put(key.to_owned(), value.to_owned())
-}
-
-pub(crate) fn say(text: &str) -> Step {
-    Step::Say(text.to_owned())
-}
-
-pub(crate) fn show(key: &str) -> Step {
-    Step::Show(key.to_owned())
-}
-
-/// A time that passes every limit of a default configuration.
-pub(crate) const LONG: Duration = Duration::from_secs(120);
+use partyrs_runtime::testing::{TestClient, TestHost, soon};
+use partyrs_runtime::{Config, Host};
+use tokio::sync::mpsc;
 
 /// Sends every message to all in the room, its sender included.
 pub(crate) struct Everybody;
@@ -178,4 +19,165 @@ impl PartyServer for Everybody {
         room.broadcast(frame)?;
         Ok(())
     }
+}
+
+/// Does what its clients say, and reports what its hooks saw.
+///
+/// A client says it in words: `close 4001 bye` closes the sender. What is no such order
+/// goes to everybody, text or not.
+pub(crate) struct Witness {
+    reports: Reports,
+}
+
+/// Where a [`Witness`] reports to; given to the host by `.env(..)`.
+#[derive(Clone)]
+pub(crate) struct Reports(mpsc::UnboundedSender<String>);
+
+/// What a [`Witness`] has reported.
+pub(crate) struct Seen(mpsc::UnboundedReceiver<String>);
+
+pub(crate) fn reports() -> (Reports, Seen) {
+    let (reports, seen) = mpsc::unbounded_channel();
+    (Reports(reports), Seen(seen))
+}
+
+/// A host of witnesses, and what they report.
+pub(crate) async fn witnesses(change: impl FnOnce(&mut Config)) -> (TestHost, Seen) {
+    let (reports, seen) = reports();
+    let host = Host::builder().party::<Witness>("main").env(reports).config(change);
+    (TestHost::of(host).await, seen)
+}
+
+/// A member of the room `room` with this id, whose `on_connect` has ended.
+pub(crate) async fn member(host: &TestHost, room: &str, id: &str) -> TestClient {
+    let mut client = host.connect(&format!("/party/{room}?_pk={id}")).await;
+    assert_eq!(client.next_text().await, "welcome");
+    client
+}
+
+impl Reports {
+    pub(crate) fn add(&self, report: impl Into<String>) {
+        // A test that has ended does not want to know.
+        let _ = self.0.send(report.into());
+    }
+}
+
+impl Seen {
+    pub(crate) async fn next(&mut self) -> String {
+        soon(self.0.recv()).await.expect("a host that lives")
+    }
+
+    /// What has been reported and not been asked for.
+    pub(crate) fn all(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.0.try_recv().ok()).collect()
+    }
+}
+
+impl PartyServer for Witness {
+    type Message = Frame;
+
+    async fn on_start(room: &Room) -> Result<Self> {
+        Ok(Self { reports: room.env::<Reports>()?.clone() })
+    }
+
+    async fn on_connect(
+        &mut self,
+        _: &Room,
+        connection: &Connection,
+        context: &ConnectContext,
+    ) -> Result<()> {
+        connection.send("welcome")?;
+        if context.head().query("close").is_some() {
+            connection.close(4000, "on_connect")?;
+        }
+        Ok(())
+    }
+
+    async fn on_message(&mut self, room: &Room, sender: &Connection, frame: Frame) -> Result<()> {
+        let words: Vec<&str> = frame.as_text().unwrap_or_default().splitn(3, ' ').collect();
+        match words[..] {
+            ["close"] => sender.close_without_code(),
+            ["close", code, reason] => {
+                if let Err(error) = sender.close(code.parse()?, reason) {
+                    sender.send(error.to_string())?;
+                }
+            }
+            ["burst-and-close", count] => {
+                for number in 0..count.parse()? {
+                    sender.send(format!("{number}"))?;
+                }
+                sender.close(4000, "burst")?;
+                sender.close(4001, "a second time")?;
+                sender.send("after the close")?;
+            }
+            ["close-all-but-me"] => {
+                for other in room.connections().filter(|other| other.key() != sender.key()) {
+                    other.close(4000, "all but one")?;
+                }
+                let count = room.broadcast("you alone")?;
+                sender.send(format!("{count}"))?;
+            }
+            ["others", text] => {
+                let count = room.broadcast_except(text, &[sender.id()])?;
+                sender.send(format!("{count}"))?;
+            }
+            ["to", id, text] => match room.connection(&ConnectionId::new(id)) {
+                Some(connection) => connection.send(text)?,
+                None => sender.send("nobody")?,
+            },
+            ["who"] => sender.send(ids(room.connections()))?,
+            ["tagged", tag] => sender.send(ids(room.connections_tagged(tag)))?,
+            ["put", key, value] => {
+                room.storage().put(key, value)?;
+                room.broadcast(format!("put {key}"))?;
+            }
+            ["put-and-close", key] => {
+                room.storage().put(key, "x")?;
+                sender.send("before the close")?;
+                sender.close(4000, "behind the commit")?;
+            }
+            ["put-and-fail", key] => {
+                room.storage().put(key, "x")?;
+                room.broadcast("never sent")?;
+                return Err(Error::new("as told"));
+            }
+            ["put-and-refuse", key] => {
+                room.storage().put(key, "x")?;
+                room.broadcast("never sent")?;
+                return Err(Error::close(4003, "refused"));
+            }
+            ["get", key] => {
+                let value: Option<String> = room.storage().get(key).await?;
+                sender.send(value.unwrap_or_else(|| "none".to_owned()))?;
+            }
+            ["panic"] => panic!("as told"),
+            _ => drop(room.broadcast(frame)?),
+        }
+        Ok(())
+    }
+
+    async fn on_close(&mut self, room: &Room, connection: &Connection, close: &Close) -> Result<()> {
+        // It is gone already: this does nothing.
+        connection.close(4000, "in on_close")?;
+        connection.send("in on_close")?;
+        if close.reason == "take bob along" {
+            for other in room.connections_tagged("bob") {
+                other.close(4000, "taken along")?;
+            }
+        }
+        let clean = if close.was_clean { "clean" } else { "unclean" };
+        let last = if close.last_of_id { "last" } else { "not last" };
+        let (id, code, reason) = (connection.id(), close.code, &close.reason);
+        self.reports.add(format!("{id} closed: {code} {reason:?} {clean}, {last}"));
+        Ok(())
+    }
+
+    async fn on_error(&mut self, _: &Room, failure: &Failure) {
+        let id = failure.connection.as_ref().map_or("nobody", ConnectionId::as_str);
+        self.reports.add(format!("{} of {id} failed: {}", failure.hook, failure.error));
+    }
+}
+
+fn ids<'a>(connections: impl Iterator<Item = &'a Connection>) -> String {
+    connections.map(|connection| connection.id().as_str()).collect::<Vec<_>>().join(",")
 }

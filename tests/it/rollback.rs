@@ -4,7 +4,7 @@ use partyrs::Frame;
 use partyrs_runtime::Host;
 use partyrs_runtime::testing::{TestClient, TestHost, soon};
 
-use crate::parties::{LONG, Script, Shown, Step, put, say, show, steps};
+use crate::script::{LONG, Script, Shown, Step, put, say, show, steps};
 
 /// What the room remembers, what the state of this client is, and what is stored at `key`.
 async fn shown(client: &mut TestClient, key: &str) -> Shown {

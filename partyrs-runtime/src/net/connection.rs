@@ -135,13 +135,21 @@ async fn read(
     key: ConnectionKey,
     mailbox: &Mailbox,
 ) -> End {
+    let mut is_lost = false;
     loop {
         let message = tokio::select! {
             biased;
-            ending = outlet.ended() => match ending {
+            ending = outlet.ended(), if !is_lost => match ending {
                 Ending::Closed { .. } => return End::AwaitAnswer,
                 Ending::Violated { code, reason } => return End::Known(Close::new(code, reason, false)),
-                Ending::Answered | Ending::Lost => return End::Known(Close::lost()),
+                Ending::Answered => return End::Known(Close::lost()),
+                Ending::Lost => {
+                    // A write failed; what arrived before, perhaps a Close, is still there to be
+                    // read. The cut makes sure that it ends.
+                    outlet.cut();
+                    is_lost = true;
+                    continue;
+                }
             },
             message = socket.next() => message,
         };

@@ -62,6 +62,10 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
             None => return before_hook_failed(&state, &target, "on_before_connect", &error),
         },
     };
+    // The shutdown may have begun during the hook; it would not know of this client any more.
+    if state.draining.is_set() {
+        return unavailable();
+    }
     let Some(ticket) = state.ticket() else { return unavailable() };
     tokio::spawn(async move {
         let upgraded = match on_upgrade.await {
