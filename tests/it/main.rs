@@ -8,6 +8,7 @@ mod addresses;
 mod close;
 mod connections;
 mod crash;
+mod docs;
 mod handles;
 mod held;
 mod host;
