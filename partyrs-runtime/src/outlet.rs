@@ -18,14 +18,14 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
 use crate::wire;
 
 /// The writing half of one WebSocket, on the shard of its room.
 pub(crate) struct Outlet {
-    tcp: TcpStream,
+    tcp: OwnedWriteHalf,
     outbox_bytes_max: usize,
     state: RefCell<State>,
     /// Told when a Close is sent or the socket breaks; the reading half waits for it.
@@ -56,15 +56,10 @@ pub(crate) enum Ending {
 }
 
 impl Outlet {
-    pub(crate) fn new(tcp: TcpStream, outbox_bytes_max: usize) -> Rc<Self> {
+    pub(crate) fn new(tcp: OwnedWriteHalf, outbox_bytes_max: usize) -> Rc<Self> {
         let state = RefCell::default();
         let (ending, drained) = (Notify::new(), Notify::new());
         Rc::new(Self { tcp, outbox_bytes_max, state, ending, drained })
-    }
-
-    /// The socket, for reading.
-    pub(crate) fn tcp(&self) -> &TcpStream {
-        &self.tcp
     }
 
     /// Writes the parts `runs` of `batch`, which are whole frames, or keeps what the socket
@@ -166,13 +161,13 @@ impl Outlet {
     /// Ends our side of TCP: the client sees the end after all that was written.
     pub(crate) fn shutdown(&self) {
         // A socket that is gone already needs no shutdown.
-        let _ = socket2::SockRef::from(&self.tcp).shutdown(Shutdown::Write);
+        let _ = socket2::SockRef::from(self.tcp.as_ref()).shutdown(Shutdown::Write);
     }
 
     /// Gives up on the socket; what waits is dropped.
     pub(crate) fn cut(&self) {
         self.lose(&mut self.state.borrow_mut());
-        let _ = socket2::SockRef::from(&self.tcp).shutdown(Shutdown::Both);
+        let _ = socket2::SockRef::from(self.tcp.as_ref()).shutdown(Shutdown::Both);
     }
 
     fn end_with(self: &Rc<Self>, ending: Ending) {

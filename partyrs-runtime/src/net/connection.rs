@@ -12,7 +12,7 @@ use std::net::TcpStream as StdTcpStream;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -20,6 +20,7 @@ use partyrs::seam::ConnectionKey;
 use partyrs::{Close, CloseFrame, Frame};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -54,15 +55,18 @@ pub(crate) struct Accepted {
 }
 
 struct Reading {
-    outlet: Rc<Outlet>,
+    wire: Wire,
     read_ahead: Vec<u8>,
     config: Arc<Config>,
     clock: Clock,
     ticket: Ticket,
 }
 
-/// The socket as tungstenite sees it.
-struct Wire(Rc<Outlet>);
+/// The socket as tungstenite sees it: it reads from TCP and writes through the outlet.
+struct Wire {
+    tcp: OwnedReadHalf,
+    outlet: Rc<Outlet>,
+}
 
 /// How the input ended.
 enum End {
@@ -75,8 +79,10 @@ enum End {
 impl Arrival for Accepted {
     fn land(self: Box<Self>) -> io::Result<(Rc<Outlet>, Box<dyn Inlet>)> {
         let Self { socket, read_ahead, config, clock, ticket } = *self;
-        let outlet = Outlet::new(TcpStream::from_std(socket)?, config.outbox_bytes_max);
-        let reading = Reading { outlet: Rc::clone(&outlet), read_ahead, config, clock, ticket };
+        let (tcp, write_half) = TcpStream::from_std(socket)?.into_split();
+        let outlet = Outlet::new(write_half, config.outbox_bytes_max);
+        let wire = Wire { tcp, outlet: Rc::clone(&outlet) };
+        let reading = Reading { wire, read_ahead, config, clock, ticket };
         Ok((outlet, Box::new(reading)))
     }
 
@@ -101,14 +107,14 @@ impl Inlet for Reading {
 
 impl Reading {
     async fn serve(self: Box<Self>, key: ConnectionKey, mailbox: Arc<Mailbox>) {
-        let Self { outlet, read_ahead, config, clock, ticket } = *self;
+        let Self { wire, read_ahead, config, clock, ticket } = *self;
+        let outlet = Rc::clone(&wire.outlet);
         let limits = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(CONTROL_BYTES_MAX)
             .max_message_size(Some(config.message_bytes_max))
             .max_frame_size(Some(config.message_bytes_max));
-        let wire = Wire(Rc::clone(&outlet));
         let socket = WebSocketStream::from_partially_read(wire, read_ahead, Role::Server, Some(limits));
         let mut socket = socket.await;
         let close = match read(&mut socket, &outlet, key, &mailbox).await {
@@ -119,10 +125,9 @@ impl Reading {
                 answer.unwrap_or_else(Close::lost)
             }
         };
-        drop(socket);
         // A room that has ended does not want to know.
         let _ = mailbox.push(RoomEvent::Leave { key, close }).await;
-        clock.timeout(config.close_timeout, finish(&outlet)).await;
+        clock.timeout(config.close_timeout, finish(socket.get_mut())).await;
         outlet.cut();
         drop(ticket);
     }
@@ -193,13 +198,13 @@ async fn await_answer(socket: &mut WebSocketStream<Wire>, outlet: &Outlet) -> Cl
 }
 
 /// Lets our Close reach the client before TCP ends.
-async fn finish(outlet: &Outlet) {
+async fn finish(Wire { tcp, outlet }: &mut Wire) {
     if outlet.ending() == Some(Ending::Lost) {
         return;
     }
     outlet.flushed().await;
     outlet.shutdown();
-    super::linger::discard(Wire::read_half(outlet), DISCARD_BYTES_MAX).await;
+    super::linger::discard(tcp, DISCARD_BYTES_MAX).await;
 }
 
 fn client_close(close: Option<&tungstenite::protocol::CloseFrame>) -> Close {
@@ -235,52 +240,20 @@ fn violated(outlet: &Rc<Outlet>, code: u16, reason: &str) -> End {
     End::Known(Close::new(code, reason, false))
 }
 
-impl Wire {
-    fn read_half(outlet: &Outlet) -> impl AsyncRead {
-        ReadHalf(outlet)
-    }
-}
-
-struct ReadHalf<'a>(&'a Outlet);
-
-fn poll_read(outlet: &Outlet, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-    loop {
-        ready!(outlet.tcp().poll_read_ready(cx))?;
-        match outlet.tcp().try_read(buffer.initialize_unfilled()) {
-            Ok(count) => {
-                buffer.advance(count);
-                return Poll::Ready(Ok(()));
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Poll::Ready(Err(error)),
-        }
-    }
-}
-
-impl AsyncRead for ReadHalf<'_> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        poll_read(self.0, cx, buffer)
-    }
-}
-
 impl AsyncRead for Wire {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        poll_read(&self.0, cx, buffer)
+        Pin::new(&mut self.tcp).poll_read(cx, buffer)
     }
 }
 
 /// Takes every write whole, so that a pong or a Close is never torn by a frame of the room's.
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, frame: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.control(frame);
+        self.outlet.control(frame);
         Poll::Ready(Ok(frame.len()))
     }
 
