@@ -21,45 +21,63 @@ pub struct Config {
     pub body_timeout: Duration,
     /// Longest state of a connection, in bytes as encoded. Default 16 KiB. Over it: an error to the hook.
     pub connection_state_bytes_max: usize,
-    /// Longest key and value in storage. Default 2 KiB and 2 MiB. Over it: an error to the hook.
+    /// Longest key and value in storage, in bytes, the value as encoded. Default 2 KiB and 2
+    /// MiB. Over it: an error to the hook.
     pub storage: StorageLimits,
     /// Events that wait in one room's mailbox. Default 1024. At it: the reader of the socket
-    /// waits; a plain request is answered 503 after 5 s.
+    /// waits, and so TCP holds up that client; a plain request is answered 503 after 5 s; a
+    /// handle waits up to `call_timeout`.
     pub mailbox_events_max: usize,
-    /// Payload bytes that wait in one room's mailbox. Default 16 MiB. At it: as above.
+    /// Payload bytes that wait in one room's mailbox. Default 16 MiB. At it: as above. One
+    /// event may be longer than this; it then waits until no other payload does.
     pub mailbox_bytes_max: usize,
     /// Commits of one room on their way to the disk. Default 64. At it: the room takes no
-    /// event until one has landed.
+    /// event until one has landed. Looked at between events: what one hook does is not limited.
     pub commits_pending_max: usize,
-    /// Bytes of output of one room that wait for commits. Default 16 MiB. At it: as above.
+    /// Payload bytes of frames of one room that wait for commits. Default 16 MiB. At it: as above.
     pub held_bytes_max: usize,
-    /// Bytes that wait for one slow client. Default 4 MiB; a frame longer than that cannot
-    /// be sent to a client that does not read along. Over it: close 1013.
+    /// Bytes that wait for one slow client, beyond what the system's socket buffer holds.
+    /// Default 4 MiB; a frame longer than that cannot be sent to a client that does not read
+    /// along. Over it: the client has `close_timeout` to take what waits and the Close 1013
+    /// behind it.
     pub outbox_bytes_max: usize,
-    /// WebSocket connections of the host. Default: what the descriptor limit allows, less
-    /// 64. At it: 503.
+    /// WebSocket connections of the host. Default: the descriptor limit, raised as far as
+    /// the system lets us, less 64. At it: an upgrade is answered 503. Plain requests are not counted.
     pub connections_max: Option<usize>,
-    /// Open rooms of the host. Default 1,000,000. At it: 503.
+    /// Open rooms of the host. Default 1,000,000. At it, for a room that is not open: a plain
+    /// request is answered 503, a WebSocket is accepted and closed with 1013, a call gets
+    /// `CallError::Unavailable`.
     pub rooms_max: usize,
-    /// Time for the head of a request to arrive. Default 10 s. Over it: the connection is closed.
+    /// Time for the head of a request to arrive, from when the host begins to wait for it; so
+    /// it bounds an idle keep-alive connection too. Default 10 s. Over it: the connection is
+    /// closed without an answer.
     pub header_timeout: Duration,
     /// How long a client may take to answer a Close, and to take what was sent before it.
-    /// Default 5 s. Over it: the socket is cut, and `on_close` gets 1006.
+    /// Default 5 s. Over it: the socket is cut, and `on_close` gets 1006. As long at
+    /// most, and 8 MiB at most, the host reads and throws away what a client sends behind an
+    /// early answer or after the host's Close.
     pub close_timeout: Duration,
-    /// How long a room without connections stays in memory. Default 30 s.
+    /// How long a room without connections, tasks and unwritten commits stays in memory.
+    /// Default 30 s. After it: the server value is dropped; the next visitor starts it again.
     pub idle_after: Duration,
     /// A hook that runs longer is logged with its room. Default 1 s.
     pub hook_warn_after: Duration,
-    /// A hook that runs longer is ended like a panic. Default 30 s.
+    /// A hook that runs longer is ended like a panic, at a place where it waits. Default 30 s.
+    /// A static hook too; its request is answered 500. A hook that blocks its thread cannot be
+    /// ended: it stops its shard, and is logged when it returns.
     pub hook_timeout: Duration,
-    /// How long a call to a room may take. Default 10 s. Over it: `CallError::TimedOut`.
+    /// How long a call by a `RoomHandle` may take, its wait in the mailbox included. Default
+    /// 10 s. Over it: `CallError::TimedOut`; the work may still be done.
     pub call_timeout: Duration,
-    /// Panics of one room within `restart_window` after which it is restarted once more. Default 3.
-    /// One more: its connections are closed with 1011, and the room too.
+    /// Panics and hook time-outs that one room survives within `restart_window`. Default 3. At
+    /// one more: its connections are closed with 1011, requests are answered 500, and the room
+    /// closes; the next visitor starts it again.
     pub restarts_max: usize,
-    /// Default 60 s.
+    /// The time in which panics are counted for `restarts_max`. Default 60 s.
     pub restart_window: Duration,
-    /// How long a shutdown may take. Default 10 s. Over it: what is left is cut.
+    /// How long a shutdown may take: running hooks, commits, and a Close 1012 to everybody, to
+    /// up to 100 at once, to more at 1,000 per second or as fast as half of this time asks
+    /// for. Default 10 s. Over it: what is left is cut.
     pub shutdown_grace: Duration,
 }
 

@@ -53,7 +53,7 @@ pub struct Builder {
     clock: Clock,
 }
 
-/// Parties, ready to be served.
+/// Parties, ready to be served: at `/parties/<name>/<room>`, and one of them at `/party/<room>` too.
 ///
 /// # Examples
 ///
@@ -191,12 +191,18 @@ impl Host {
 
     /// Serves until Ctrl-C or SIGTERM, then shuts down gracefully; a second signal exits at once.
     ///
-    /// `PARTYRS_ADDR` is where it listens (default `127.0.0.1:1999`), `PARTYRS_DATA` the folder
-    /// of its data (default what [`Builder::data`] says, else `.partyrs`). When it listens it says so on stdout.
+    /// `PARTYRS_ADDR` is where it listens, an address and a port without names (default
+    /// `127.0.0.1:1999`); `PARTYRS_DATA` is the folder of its data (default what
+    /// [`Builder::data`] says, else `.partyrs`). When it listens it says so on stdout.
     ///
     /// # Errors
     ///
-    /// [`HostError`] if it cannot listen or the data folder cannot be used.
+    /// [`HostError`] if `PARTYRS_ADDR` is no address, if it cannot listen, or if the data
+    /// folder cannot be used. Returned from `main`, it is printed as a sentence that says what to do.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with I/O and time, such as that of `#[tokio::main]`.
     ///
     /// # Cancel safety
     ///
@@ -214,9 +220,18 @@ impl Host {
         self.serve(addr).await
     }
 
-    /// As [`Host::serve_from_env`], at this address and with the builder's data folder.
+    /// As [`Host::serve_from_env`], at this address and with the builder's data folder; the
+    /// environment is not read.
     ///
     /// # Errors
+    ///
+    /// As [`Host::serve_from_env`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Host::serve_from_env`].
+    ///
+    /// # Cancel safety
     ///
     /// As [`Host::serve_from_env`].
     pub async fn serve(self, addr: SocketAddr) -> Result<(), HostError> {
@@ -250,25 +265,28 @@ impl Builder {
         self
     }
 
-    /// Gives `value` to all rooms and static hooks: `room.env::<T>()`.
+    /// Gives `value` to all rooms and static hooks: `room.env::<T>()`. There is one value of a
+    /// type; a second one replaces it.
     pub fn env<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.env.insert(value);
         self
     }
 
-    /// Serves the files of `folder` for what is no room; `/` is its `index.html`.
+    /// Serves the files of `folder` by GET and HEAD for what is no room; `/` is its
+    /// `index.html`. Dot files are never served. What is not there is answered 404 `Not found`.
     pub fn assets(mut self, folder: impl AsRef<Path>) -> Self {
         self.assets = Some(folder.as_ref().to_owned());
         self
     }
 
-    /// Stores rooms in this folder, unless `PARTYRS_DATA` names another. It is made if it is not there.
+    /// Stores rooms in this folder, unless [`Host::serve_from_env`] finds another in
+    /// `PARTYRS_DATA`. It is made if it is not there. One process at a time can use it.
     pub fn data(mut self, folder: impl AsRef<Path>) -> Self {
         self.data = folder.as_ref().to_owned();
         self
     }
 
-    /// Stores rooms with this engine and not in a folder.
+    /// Stores rooms with this engine and not in a folder; the folder is not touched then.
     pub fn storage(mut self, engine: Arc<dyn StorageEngine>) -> Self {
         self.engine = Some(engine);
         self
@@ -281,7 +299,7 @@ impl Builder {
         self
     }
 
-    /// Shows clients the messages of errors instead of a fixed text. For development only.
+    /// Shows HTTP clients the messages of errors instead of a fixed text. For development only.
     pub fn debug_errors(mut self, debug_errors: bool) -> Self {
         self.debug_errors = debug_errors;
         self
@@ -306,7 +324,8 @@ impl Builder {
         self
     }
 
-    /// Checks everything that can be checked before the host listens.
+    /// Checks everything that can be checked before the host listens: names, prefix, limits
+    /// and the folder of static files. Port and data folder come when it serves.
     ///
     /// # Errors
     ///

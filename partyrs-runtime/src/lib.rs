@@ -1,7 +1,15 @@
 //! The host of partyrs: it runs parties, one server per room, with WebSockets, HTTP and
 //! durable storage, in one process.
 //!
-//! [`Host::builder`] takes the parties, [`Host::serve_from_env`] runs them.
+//! [`Host::builder`] takes the parties, [`Host::serve_from_env`] runs them. What a party is
+//! stands in the crate `partyrs`. Every limit is a field of [`Config`].
+//!
+//! The host speaks HTTP/1.1 without TLS, stores in one folder that one process owns, and runs
+//! on Unix. It writes its log by `tracing`: give your program a subscriber, for a hook that
+//! fails is told to nobody else.
+//!
+//! The feature `testing` (off by default) adds `testing::TestHost`: a real host on a free
+//! port, with a clock that the test moves.
 
 mod assets;
 mod calls;

@@ -25,7 +25,7 @@ use crate::seam::Effect;
 pub struct ConnectionId(Arc<str>);
 
 /// A label of a connection, by which [`Room::connections_tagged`](crate::Room::connections_tagged)
-/// finds it. The id is a tag itself.
+/// finds it: 1 to 256 bytes. The id is a tag itself.
 pub type Tag = String;
 
 /// Which socket, within one opening of a room: no two are alike, even if they have the same
@@ -144,7 +144,8 @@ impl Connection {
     /// Sends one message to this connection.
     ///
     /// It leaves in order with all other output of the room, behind the commits that it
-    /// follows. A connection that is closed or gone gets nothing.
+    /// follows. A connection that is closed or gone gets nothing. One whose outbox is full
+    /// (`outbox_bytes_max`, default 4 MiB) is closed with 1013.
     ///
     /// # Errors
     ///
@@ -160,7 +161,9 @@ impl Connection {
     /// Closes the connection with this code and reason.
     ///
     /// It leaves the list and its input ends at once; the Close leaves behind what was sent
-    /// before. `on_close` runs when the socket has really ended. Closing twice does nothing.
+    /// before. `on_close` runs when the socket has really ended: when the client has answered,
+    /// or after `close_timeout` (default 5 s) with 1006. Closing twice does nothing. If the
+    /// hook fails after a write that came before this, the connection stays open.
     ///
     /// # Errors
     ///
@@ -194,7 +197,10 @@ impl Connection {
     }
 
     /// Keeps `state` with the connection, as long as the socket lives; it survives restarts
-    /// of the room in memory, not of the host. Part of the hook: taken back if it fails.
+    /// of the room in place, not of the host. It is kept as MessagePack with field names.
+    ///
+    /// Part of the hook: if that fails the state is what it was before, and the room
+    /// restarts. It is not stored, so output that follows it waits for nothing.
     ///
     /// # Errors
     ///
@@ -210,7 +216,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Forgets the state.
+    /// Forgets the state. Part of the hook, as [`Connection::set_state`] is.
     pub fn clear_state(&self) {
         let previous = self.put_state(None);
         self.ledger.note_state(self.key, previous);

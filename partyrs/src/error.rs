@@ -19,7 +19,9 @@ type Cause = Box<dyn StdError + Send + Sync + 'static>;
 ///
 /// Any [`std::error::Error`] becomes one by `?`. The client sees nothing of it, the log all.
 /// With [`Error::status`] or [`Error::close`] it is an *answer*: the client gets it, the
-/// hook's writes are dropped, and nothing is logged as a failure.
+/// hook's writes are dropped, nothing is logged as a failure, and `on_error` does not run. If
+/// there were writes to drop, the room restarts in place as after any failure, for its
+/// memory must agree with its storage.
 ///
 /// ```
 /// use partyrs::{Error, Result};
@@ -94,10 +96,11 @@ impl Error {
         Self { face: Face::None, cause: Some(cause.into()) }
     }
 
-    /// An answer to an HTTP request: this status with `text` as the body.
+    /// An answer to an HTTP request: this status with `text` as the body, `text/plain`. To
+    /// a [`RoomHandle::run`](crate::RoomHandle::run): [`CallError::Refused`](crate::CallError::Refused).
     ///
-    /// In a hook of a connection it counts as an error without a face. A `status` that is
-    /// no HTTP status (100 to 999) does too, and the log says so.
+    /// In a hook of a connection it counts as an error without a face. So does a `status` that
+    /// is no final HTTP status (200 to 999); the log says so.
     pub fn status(status: u16, text: impl Into<String>) -> Self {
         match StatusCode::from_u16(status) {
             Ok(status) if !status.is_informational() => {
@@ -107,7 +110,7 @@ impl Error {
         }
     }
 
-    /// An answer to a connection: closes it with `code` and `reason`.
+    /// An answer to a connection: closes it with `code` and `reason`, from any hook that serves one.
     ///
     /// In `on_request` it counts as an error without a face. So does a code or a reason
     /// which [`Connection::close`](crate::Connection::close) would refuse; the log says so.

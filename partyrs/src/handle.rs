@@ -43,7 +43,8 @@ pub enum CallError {
     /// No answer within `call_timeout` (default 10 s). The work may still be done.
     #[error("room did not answer in time")]
     TimedOut,
-    /// The room that was called waits, through these rooms, for the one that calls.
+    /// The room that was called waits, through these rooms, for the one that calls. Found
+    /// where a room calls itself from a hook.
     #[error("rooms wait for each other: {}", Chain(.rooms))]
     Cycle {
         /// From the caller to the callee and back.
@@ -84,7 +85,9 @@ impl<S: PartyServer> RoomHandle<S> {
     ///
     /// # Errors
     ///
-    /// [`CallError`]; a room that waits for itself is told so at once.
+    /// [`CallError`]. A hook that waits for its own room is told so at once
+    /// ([`CallError::Cycle`]); give the call to [`Room::spawn`] instead. Two rooms whose hooks
+    /// wait for each other get [`CallError::TimedOut`].
     ///
     /// # Cancel safety
     ///
@@ -106,6 +109,10 @@ impl<S: PartyServer> RoomHandle<S> {
     /// # Errors
     ///
     /// As [`RoomHandle::run`]; [`CallError::Encode`] if `message` has no frame form.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`RoomHandle::run`].
     pub async fn broadcast(&self, message: impl IntoFrame) -> Result<usize, CallError> {
         let frame = message.into_frame().map_err(|_| CallError::Encode)?;
         self.run(async move |_, room| Ok(room.broadcast(frame)?)).await
@@ -116,6 +123,10 @@ impl<S: PartyServer> RoomHandle<S> {
     /// # Errors
     ///
     /// As [`RoomHandle::run`]; [`CallError::Encode`] if `message` has no frame form.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`RoomHandle::run`].
     pub async fn send_to(&self, id: &ConnectionId, message: impl IntoFrame) -> Result<bool, CallError> {
         let frame = message.into_frame().map_err(|_| CallError::Encode)?;
         let id = id.clone();

@@ -7,6 +7,12 @@
 //! party has its own connections, its own memory and its own durable [`storage`]. This
 //! crate is the contract only: it opens no socket, spawns no task and reads no clock.
 //! [`testing::TestRoom`] runs a room without any host.
+//!
+//! Begin with [`PartyServer`], which has an example, and with `use partyrs::prelude::*`. A
+//! hook is given its [`Room`]; what clients send is a type with [`FromFrame`](trait@FromFrame),
+//! what they are sent a type with [`IntoFrame`](trait@IntoFrame); a hook fails with an
+//! [`Error`], which says what the client may see of it. What outlives a hook is a
+//! [`ConnectionId`] or a [`RoomHandle`].
 
 mod address;
 mod close;

@@ -73,7 +73,7 @@ impl Room {
         Storage::of(self)
     }
 
-    /// The newest open connection with this id.
+    /// The newest open connection with this id; several may have it.
     #[must_use]
     pub fn connection(&self, id: &ConnectionId) -> Option<&Connection> {
         self.members.with_id(id).rev().find(|connection| connection.is_open())
@@ -162,9 +162,14 @@ impl Room {
     /// Runs `task` beside the room: calls to other services, timers, long work.
     ///
     /// It is output: it starts when the commits that it follows are on disk, and never if
-    /// the hook fails after a write that came before it. It ends with the server value (restart, eviction, failed commit). To
-    /// come back into the room it keeps a [`RoomHandle`]. An `Err` goes to
+    /// the hook fails after a write that came before it. When the server value ends (restart,
+    /// failed commit, shutdown) it is dropped where it waits; until it has ended the room is
+    /// not idle. To come back into the room it keeps a [`RoomHandle`]. An `Err` goes to
     /// [`on_error`](PartyServer::on_error); a panic is a panic of the room.
+    ///
+    /// It runs on the thread of the room: work that does not wait belongs on a thread of its
+    /// own (`tokio::task::spawn_blocking`). There is no limit on the tasks of a room, and
+    /// nothing but the task itself limits its time.
     ///
     /// ```
     /// # use partyrs::prelude::*;

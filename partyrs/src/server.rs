@@ -20,11 +20,18 @@ use crate::room::Room;
 /// **A hook that waits makes its room wait**, so long work goes to [`Room::spawn`]; a hook
 /// that blocks its thread stops every room of its shard.
 ///
-/// | a hook | its writes | memory (`self`) | the client |
-/// |---|---|---|---|
-/// | returns `Ok` | kept | kept | gets all output, once the writes are on disk |
-/// | returns `Err` | dropped | rebuilt by `on_start` if something was dropped | stays connected |
-/// | panics | dropped | rebuilt by `on_start` | stays connected |
+/// | a hook | its writes | memory (`self`) | output | the client |
+/// |---|---|---|---|---|
+/// | returns `Ok` | kept | kept | all of it, once the writes are on disk | stays connected |
+/// | returns `Err` | dropped | rebuilt by `on_start` if something was dropped | what came before the first write | stays connected |
+/// | panics | dropped | rebuilt by `on_start` | what came before the first write | stays connected |
+///
+/// Something was dropped if the hook had written, if a `put` of it was refused, or if it had
+/// set the state of a connection; else memory may hold what the failed hook left in it. A
+/// hook ends like a panic too when it waits for longer than `hook_timeout` (default 30 s).
+///
+/// The host writes failures to the log (`tracing`) and tells the client nothing: a program
+/// without a subscriber of `tracing` does not see them.
 ///
 /// # Examples
 ///
@@ -57,15 +64,17 @@ pub trait PartyServer: Sized + Send + 'static {
 
     /// Builds the server of one room, before any other hook; load what was stored here.
     ///
-    /// Runs again after eviction, a failure or a restart. If it fails, those who wait are refused (500, or 1011
-    /// `Room failed to start`), and the next visitor tries again. A connection that is just
-    /// joining is not listed yet.
+    /// Runs again when a visitor comes to a room that had left memory, and when a failed hook
+    /// makes the room restart in place; only then are there connections already. If it fails,
+    /// all who wait or are connected are refused (500, or 1011 `Room failed to start`), the
+    /// room closes, and the next visitor tries again. A connection that is just joining is
+    /// not listed yet.
     fn on_start(room: &Room) -> impl Future<Output = Result<Self>> + Send;
 
     /// Labels a connection before `on_connect`, for [`Room::connections_tagged`].
     ///
     /// At most 9 tags beside the id, each of 1 to 256 bytes; more, or an `Err`, and the
-    /// connection is closed with 1011.
+    /// connection is closed with 1011, or as [`Error::close`] says, and `on_connect` does not run.
     fn connection_tags(
         &mut self,
         room: &Room,
@@ -78,8 +87,8 @@ pub trait PartyServer: Sized + Send + 'static {
 
     /// Called when a client has joined; it is already listed, and a broadcast reaches it.
     ///
-    /// What is sent here comes before anything else the client gets. An `Err` closes the
-    /// connection: with 1011, or as [`Error::close`] says; `on_close` does not run then.
+    /// What is sent here comes before anything else the client gets. An `Err` or a panic
+    /// closes the connection: with 1011, or as [`Error::close`] says; `on_close` does not run then.
     fn on_connect(
         &mut self,
         room: &Room,
@@ -134,7 +143,10 @@ pub trait PartyServer: Sized + Send + 'static {
 
     /// Called for a plain HTTP request to the room, any method. Default: 404 `Not implemented`.
     ///
-    /// An `Err` is answered 500 with a fixed text, or as [`Error::status`] says.
+    /// The response leaves when the writes of this hook and of those before it are on disk.
+    /// An `Err` or a panic is answered 500 with a fixed text, or as [`Error::status`] says; a
+    /// commit that fails 503, or 507 when the disk is full. A client that goes away
+    /// meanwhile does not end the hook.
     fn on_request(&mut self, room: &Room, request: Request) -> impl Future<Output = Result<Response>> + Send {
         let _ = (room, request);
         async { Ok(Response::text("Not implemented").with_status(http::StatusCode::NOT_FOUND)) }
@@ -143,7 +155,8 @@ pub trait PartyServer: Sized + Send + 'static {
     /// Called after a hook or a spawned task failed, on the server value that goes on: the
     /// same one, or the one that `on_start` has built anew. What it writes is a commit of its own.
     ///
-    /// The host has logged the failure already.
+    /// Not called for [`Error::status`] and [`Error::close`] where they are an answer, nor for
+    /// a failure of `on_start`, of a static hook or of itself. The host has logged the failure already.
     fn on_error(&mut self, room: &Room, failure: &Failure) -> impl Future<Output = ()> + Send {
         let _ = (room, failure);
         async {}
@@ -152,7 +165,8 @@ pub trait PartyServer: Sized + Send + 'static {
     /// Called before a WebSocket to a room of this party is accepted, outside of any room.
     ///
     /// What it puts into the head's extensions can be read by [`Connection::extension`]. An
-    /// `Err` is answered 500, or as [`Error::status`] or [`Error::close`] says.
+    /// `Err` is answered 500, or as [`Error::status`] or [`Error::close`] says; one that waits for
+    /// longer than `hook_timeout` is ended and answered 500. It runs beside all rooms and delays none.
     fn on_before_connect(head: &mut Head, lobby: &Lobby) -> impl Future<Output = Result<Admission>> + Send {
         let _ = (head, lobby);
         async { Ok(Admission::Admit) }
@@ -160,7 +174,9 @@ pub trait PartyServer: Sized + Send + 'static {
 
     /// Called before a plain HTTP request goes to a room of this party, outside of any room.
     ///
-    /// It sees the head, not the body. An `Err` is answered 500, or as [`Error::status`] says.
+    /// It sees the head, not the body, which is read afterwards. An `Err` is answered 500, or
+    /// as [`Error::status`] says; one that waits for longer than `hook_timeout` is ended and
+    /// answered 500. It runs beside all rooms and delays none.
     fn on_before_request(head: &mut Head, lobby: &Lobby) -> impl Future<Output = Result<Admission>> + Send {
         let _ = (head, lobby);
         async { Ok(Admission::Admit) }

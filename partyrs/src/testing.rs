@@ -34,7 +34,11 @@ use crate::seam::{ConnectionKey, Delivered, Effect, Hosted, NewConnection, RoomH
 use crate::server::PartyServer;
 use crate::storage::{MemoryEngine, Opened, StorageEngine, StorageLimits};
 
-/// One room served by `S`, without sockets.
+/// One room served by `S`, of the party `main`, without sockets. It starts with the first event.
+///
+/// What a host does around the hooks is left out: the static hooks do not run, nothing is
+/// limited but keys, values and connection state (with their defaults), no time-out runs,
+/// and a panic is a panic of the test. Spawned tasks run in [`TestRoom::settle`] only.
 ///
 /// # Examples
 ///
@@ -188,7 +192,8 @@ impl<S: PartyServer> TestRoom<S> {
         Ok(TestConnection { key, id, inbox })
     }
 
-    /// A client sends a message: `on_message`, or `on_invalid` if it does not parse.
+    /// A client sends a message: `on_message`, or `on_invalid` if it does not parse. What a
+    /// closed client sends is ignored.
     ///
     /// # Errors
     ///
@@ -214,7 +219,7 @@ impl<S: PartyServer> TestRoom<S> {
         self.ended(hook, Some(client.key), result).await
     }
 
-    /// A client leaves: `on_close`.
+    /// A client leaves: `on_close`, with `last_of_id` filled in. Who has left already is ignored.
     ///
     /// # Errors
     ///
@@ -265,11 +270,11 @@ impl<S: PartyServer> TestRoom<S> {
     }
 
     /// The room restarts in place, as it does after a failure: a new server from what is
-    /// stored; connections stay.
+    /// stored; connections stay, spawned tasks end. Does nothing before the first event.
     ///
     /// # Errors
     ///
-    /// What `on_start` failed with.
+    /// What `on_start` failed with; the old server stays then.
     pub async fn restart(&mut self) -> Result<()> {
         let link = Arc::clone(&self.link);
         let Some(open) = &mut self.open else { return Ok(()) };

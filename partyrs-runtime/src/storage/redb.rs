@@ -53,7 +53,14 @@ const GROUP_BYTES_MAX: usize = 16 << 20;
 const READERS: usize = 2;
 const READS_WAITING_MAX: usize = 1024;
 
-/// Rooms stored in a folder on disk.
+/// Rooms stored in a folder on disk: all of them in one redb file, `rooms.redb`.
+///
+/// One process at a time can have the folder open. Commits of all rooms that come while one
+/// is being written share the next write to the disk; a commit is answered when it is there.
+/// It has three threads: one that writes, two that read.
+///
+/// After an error of the disk every commit fails, and reads may, until the folder is opened
+/// anew, that is until the program is started again.
 pub struct RedbEngine {
     rooms: Rooms,
     epochs_count: AtomicU64,

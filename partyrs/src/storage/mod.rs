@@ -26,7 +26,12 @@ use crate::room::Room;
 /// The storage of one room; got by [`Room::storage`].
 ///
 /// Writes are part of the running hook: they are kept together when it returns `Ok`, and
-/// dropped together when it fails. Cost of a write: encoding, and a place in a map.
+/// dropped together when it fails. Reads see them at once. Cost of a write: encoding, and a
+/// place in a map. Cost of a read: decoding, and a question to the engine unless the value is
+/// still on its way to the disk; so keep in `self` what is read often.
+///
+/// Keys are text, at most 2 KiB, and sort by bytes. Values are MessagePack with field names,
+/// at most 2 MiB, or raw bytes.
 ///
 /// # Examples
 ///
@@ -137,7 +142,7 @@ impl<'a> Storage<'a> {
         self.room.ledger().put(key.into(), value.into())
     }
 
-    /// Stores several values.
+    /// Stores several values; an older value of a key is replaced.
     ///
     /// # Errors
     ///
@@ -160,7 +165,7 @@ impl<'a> Storage<'a> {
         keys.into_iter().for_each(|key| self.delete(key));
     }
 
-    /// Removes everything that this room has stored.
+    /// Removes everything that this room has stored, what this hook has put included.
     pub fn delete_all(&self) {
         self.room.ledger().delete_all();
     }
@@ -184,6 +189,10 @@ impl<'a> Storage<'a> {
     /// # Errors
     ///
     /// [`StorageError::Engine`] if the engine cannot read.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Storage::get`].
     pub async fn get_bytes(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
         match self.room.ledger().known(key) {
             Known::Value(bytes) => Ok(Some(bytes)),
@@ -196,9 +205,14 @@ impl<'a> Storage<'a> {
         }
     }
 
-    /// The values under `keys`, those that are there, in the order of the keys' bytes.
+    /// The values under `keys`, those that are there, in the order of the keys' bytes. The
+    /// engine is asked once.
     ///
     /// # Errors
+    ///
+    /// As [`Storage::get`].
+    ///
+    /// # Cancel safety
     ///
     /// As [`Storage::get`].
     pub async fn get_many<T, K>(
@@ -230,10 +244,16 @@ impl<'a> Storage<'a> {
 
     /// Keys and values in the order of the keys' bytes: all, or what [`List`] asks for.
     ///
+    /// They are all in memory at once: ask for pages (`limit`, `start_after`) where there may be many.
+    ///
     /// # Errors
     ///
     /// [`StorageError`] if the listing asks for something that cannot be, a value is not a
     /// `T`, or the engine cannot read.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Storage::get`].
     ///
     /// # Examples
     ///
@@ -255,6 +275,10 @@ impl<'a> Storage<'a> {
     /// # Errors
     ///
     /// As [`Storage::list`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Storage::get`].
     pub async fn list_bytes(&self, list: List) -> Result<Vec<(String, Bytes)>, StorageError> {
         let range = list.into_range().map_err(StorageError::List)?;
         // Taken before the engine is asked: a commit that lands meanwhile is then seen twice, never not at all.
@@ -270,8 +294,14 @@ impl<'a> Storage<'a> {
     /// Ends the commit here and waits until it and all earlier ones of the room are on disk.
     ///
     /// What follows is a commit of its own: should the hook fail later, what was written
-    /// before this stays. If the commit fails, this never returns: the hook ends here and
-    /// the room closes (its connections with 1011, or 1013 when the disk is full).
+    /// before this stays, and so do connection state and closes. If the commit fails, this
+    /// never returns: the hook ends here and the room closes (its connections with 1011, or
+    /// 1013 when the disk is full).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends only the waiting: the commit has ended with the first poll
+    /// and goes to the disk.
     pub async fn sync(&self) {
         let number = self.room.ledger().seal();
         std::future::poll_fn(|cx| {
