@@ -42,7 +42,7 @@ struct Chat {
 
 #[tokio::main]
 async fn main() -> partyrs_runtime::Result {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    partyrs_examples::log_to_stderr();
     Host::builder()
         .party::<Chat>("main")
         .assets(concat!(env!("CARGO_MANIFEST_DIR"), "/chat/public"))

@@ -34,7 +34,7 @@ enum Tell {
 
 #[tokio::main]
 async fn main() -> partyrs_runtime::Result {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    partyrs_examples::log_to_stderr();
     let secret = std::env::var("REFRESH_SECRET").unwrap_or_default();
     if secret.trim().is_empty() {
         eprintln!("refresh does not start without a secret: set REFRESH_SECRET, and send the same from CI");

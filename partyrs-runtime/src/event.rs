@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use partyrs::seam::{ConnectionKey, NewConnection, Work};
 use partyrs::storage::CommitError;
-use partyrs::{CallError, Close, CloseFrame, ConnectContext, Frame, Request, Response};
+use partyrs::{CallError, Close, CloseFrame, ConnectContext, Frame, Request, Response, RoomAddress};
 use tokio::sync::oneshot;
 
 use crate::mailbox::Mailbox;
 use crate::outlet::Outlet;
+use crate::quietly::run_quietly;
 use crate::shutdown::Pacer;
 
 /// One event of a room, in the order in which the room takes them.
@@ -75,7 +76,12 @@ impl RoomEvent {
     }
 
     /// Tells whoever waits for this event that it will not be handled.
-    pub(crate) fn refuse(self, refusal: &Refusal) {
+    pub(crate) fn refuse(self, room: &RoomAddress, refusal: &Refusal) {
+        // What the user put into a request, a connection or a call is dropped here.
+        run_quietly(room, || self.refuse_unguarded(refusal));
+    }
+
+    fn refuse_unguarded(self, refusal: &Refusal) {
         match self {
             Self::Join(join) => join.arrival.refuse(refusal.close_frame()),
             // Whoever has gone away meanwhile needs no answer.

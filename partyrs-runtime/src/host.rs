@@ -210,7 +210,11 @@ impl Host {
     pub async fn serve_from_env(mut self) -> Result<(), HostError> {
         let addr = std::env::var_os("PARTYRS_ADDR").unwrap_or_else(|| DEFAULT_ADDR.into());
         let addr = addr.to_string_lossy();
-        let Ok(addr) = addr.parse() else { return Err(HostError::Addr(addr.into_owned())) };
+        // The one name that everybody tries; others would ask a name server.
+        let numeric = addr.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        let Ok(addr) = numeric.as_deref().unwrap_or(&addr).parse() else {
+            return Err(HostError::Addr(addr.into_owned()));
+        };
         if let Some(data) = std::env::var_os("PARTYRS_DATA") {
             if data.is_empty() {
                 return Err(HostError::NoData);

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::error::Category;
 
 /// One WebSocket message as on the wire: UTF-8 text or bytes.
 ///
@@ -105,7 +106,7 @@ pub enum ParseError {
     NotBinary,
     /// The frame is not JSON, or not of the shape that the message has. The text of the
     /// cause says where: line and column.
-    #[error("{}", Short(.0))]
+    #[error("{}{}", not_json(.0), Short(.0))]
     Json(serde_json::Error),
     /// A field is there, but its value is of the wrong kind.
     #[error("field `{field}`: {}", Short(.error))]
@@ -166,6 +167,14 @@ pub enum EncodeError {
 
 /// Writes the text of an error that repeats what the client sent, cut after 200 characters.
 struct Short<'a>(&'a serde_json::Error);
+
+/// serde's own words for a text that is no JSON at all do not say so.
+fn not_json(error: &serde_json::Error) -> &'static str {
+    match error.classify() {
+        Category::Syntax | Category::Eof => "not valid JSON: ",
+        Category::Data | Category::Io => "",
+    }
+}
 
 /// Writes `a`, `b`, `c` between backticks, for error texts.
 struct Names<'a>(&'a [&'static str]);

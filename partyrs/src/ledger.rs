@@ -43,7 +43,7 @@ struct State {
     undo: Vec<Undo>,
     /// Output that waits for its commit or for the end of the turn.
     output: VecDeque<Output>,
-    /// Payload bytes in `output`.
+    /// Weight of `output`.
     held_bytes: usize,
     /// Number of the next output; connections know the number at which they joined.
     next_output: u64,
@@ -258,7 +258,7 @@ impl Ledger {
         }
     }
 
-    /// Commits in flight, and payload bytes of output that waits.
+    /// Commits in flight, and the weight of the output that waits.
     pub(crate) fn held(&self) -> (usize, usize) {
         let state = self.state();
         (state.in_flight.len(), state.held_bytes)

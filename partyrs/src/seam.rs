@@ -236,7 +236,7 @@ impl Hosted {
         self.room.ledger().release(into);
     }
 
-    /// Commits on their way, and payload bytes that wait at the gate.
+    /// Commits on their way, and the weight of the output that waits at the gate.
     #[must_use]
     pub fn held(&self) -> (usize, usize) {
         self.room.ledger().held()
@@ -255,13 +255,16 @@ impl Hosted {
 }
 
 impl Output {
-    /// Payload bytes; 0 for what is no frame.
+    /// What it weighs at the gate: the payload of a frame, and a fixed part for each output,
+    /// so that small ones are bounded as well.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
-        match &self.effect {
-            Effect::Broadcast { frame, .. } | Effect::Send { frame, .. } => frame.len(),
-            Effect::Close { .. } | Effect::Spawn(_) | Effect::Reply(_) => 0,
-        }
+        const FIXED_BYTES: usize = 128;
+        FIXED_BYTES
+            + match &self.effect {
+                Effect::Broadcast { frame, .. } | Effect::Send { frame, .. } => frame.len(),
+                Effect::Close { .. } | Effect::Spawn(_) | Effect::Reply(_) => 0,
+            }
     }
 }
 

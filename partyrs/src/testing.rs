@@ -70,7 +70,7 @@ use crate::storage::{MemoryEngine, Opened, StorageEngine, StorageLimits};
 /// ```
 pub struct TestRoom<S: PartyServer> {
     address: RoomAddress,
-    env: Env,
+    env: Arc<Env>,
     link: Arc<Link>,
     open: Option<Open<S>>,
     ids_count: u64,
@@ -129,7 +129,7 @@ impl<S: PartyServer> TestRoom<S> {
         let link = Link { engine: Arc::new(MemoryEngine::new()), calls: Mutex::default() };
         Self {
             address: RoomAddress::new(party, room),
-            env: Env::new(),
+            env: Arc::new(Env::new()),
             link: Arc::new(link),
             open: None,
             ids_count: 0,
@@ -139,7 +139,10 @@ impl<S: PartyServer> TestRoom<S> {
     /// Gives the room an env value. Before the first event only.
     #[must_use]
     pub fn env<T: Send + Sync + 'static>(mut self, value: T) -> Self {
-        self.env.insert(value);
+        // Shared only from the first event on.
+        if let Some(env) = Arc::get_mut(&mut self.env) {
+            env.insert(value);
+        }
         self
     }
 
@@ -274,15 +277,26 @@ impl<S: PartyServer> TestRoom<S> {
     ///
     /// # Errors
     ///
-    /// What `on_start` failed with; the old server stays then.
+    /// What `on_start` failed with. The room is closed then and its connections with it, by
+    /// 1011 `Room failed to start`; the next event starts it again.
     pub async fn restart(&mut self) -> Result<()> {
         let link = Arc::clone(&self.link);
-        let Some(open) = &mut self.open else { return Ok(()) };
+        let Some(mut open) = self.open.take() else { return Ok(()) };
         open.tasks.clear();
-        open.server = drive(&open.hosted, &link, S::on_start(open.hosted.room())).await?;
-        open.hosted.seal();
-        self.deliver().await;
-        Ok(())
+        match drive(&open.hosted, &link, S::on_start(open.hosted.room())).await {
+            Ok(server) => {
+                open.server = server;
+                open.hosted.seal();
+                self.open = Some(open);
+                self.deliver().await;
+                Ok(())
+            }
+            Err(error) => {
+                let close = CloseFrame::new(1011, "Room failed to start")?;
+                open.inboxes.values().for_each(|(_, inbox)| inboxed(inbox).close = Some(Some(close.clone())));
+                Err(error)
+            }
+        }
     }
 
     /// An address of the room. Work that it brings is done by [`TestRoom::settle`].
@@ -307,7 +321,7 @@ impl<S: PartyServer> TestRoom<S> {
         if self.open.is_none() {
             let opened: Opened = self.link.engine.open(&self.address).await?;
             let link = Arc::clone(&self.link) as Arc<dyn RoomHost>;
-            let env = Arc::new(std::mem::take(&mut self.env));
+            let env = Arc::clone(&self.env);
             let limits = StorageLimits::default();
             let hosted = Hosted::new(self.address.clone(), env, link, limits, opened);
             let server = drive(&hosted, &self.link, S::on_start(hosted.room())).await?;
@@ -365,13 +379,13 @@ impl<S: PartyServer> TestRoom<S> {
         let rolled_back = open.hosted.roll_back();
         let connection = key.and_then(|key| open.hosted.connection(key));
         let connection = connection.map(|connection| connection.id().clone());
+        if let (Some(close), Some(key)) = (error.public_close(), key) {
+            open.hosted.close(key, Some(close.clone()));
+        }
         if rolled_back.memory_is_stale {
             self.restart().await?;
         }
         let is_answer = error.is_answer_to(hook);
-        if let (Some(close), Some(key), Some(open)) = (error.public_close(), key, &self.open) {
-            open.hosted.close(key, Some(close.clone()));
-        }
         if let (false, Some(open)) = (is_answer, &mut self.open) {
             let failure = Failure { hook, connection, error, panicked: false };
             drive(&open.hosted, &link, open.server.on_error(open.hosted.room(), &failure)).await;

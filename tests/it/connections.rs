@@ -423,8 +423,8 @@ async fn what_does_not_parse_is_told_to_its_sender_alone() {
     let (mut ada, mut bob) = (host.join("lobby").await, host.join("lobby").await);
     let unknown = "unknown type `stand`, expected one of `sit`, `leave`";
     let cases = [
-        (Frame::text("{\"type\":"), "EOF while parsing a value at line 1 column 8"),
-        (Frame::text(""), "EOF while parsing a value at line 1 column 0"),
+        (Frame::text("{\"type\":"), "not valid JSON: EOF while parsing a value at line 1 column 8"),
+        (Frame::text(""), "not valid JSON: EOF while parsing a value at line 1 column 0"),
         (Frame::text("[1]"), "expected a JSON object with the key `type`"),
         (Frame::text("{}"), "missing key `type`"),
         (Frame::text("{\"type\":7}"), "the key `type` must be a string"),

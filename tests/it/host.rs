@@ -324,15 +324,32 @@ async fn partyrs_data_goes_before_the_folder_of_the_program() {
 #[tokio::test]
 async fn an_address_that_is_none_is_refused_by_variable_and_value() {
     let folder = tempfile::tempdir().unwrap();
-    for wrong in
-        ["nonsense", "", "127.0.0.1", "127.0.0.1:65536", "localhost:1999", ":1999", "http://127.0.0.1:1"]
-    {
+    for wrong in [
+        "nonsense",
+        "",
+        "127.0.0.1",
+        "127.0.0.1:65536",
+        "localhost:",
+        "example:1999",
+        ":1999",
+        "http://127.0.0.1:1",
+    ] {
         let mut command = program(folder.path());
         command.env("PARTYRS_ADDR", wrong);
         let text =
             format!("PARTYRS_ADDR is {wrong:?}, but must be an address and a port, such as 127.0.0.1:1999");
         refuses(command, &text).await;
     }
+}
+
+#[tokio::test]
+async fn localhost_is_an_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program(folder.path());
+    command.env("PARTYRS_ADDR", "localhost:0");
+    let server = Server::start(command).await;
+    assert!(server.addr.starts_with("127.0.0.1:"), "{}", server.addr);
+    server.kill().await;
 }
 
 #[tokio::test]

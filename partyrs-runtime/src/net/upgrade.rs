@@ -98,7 +98,7 @@ async fn join(state: &Arc<State>, target: &Target, mut head: Head, id: Connectio
     let event = RoomEvent::Join(Box::new(join));
     if let Err((event, refusal)) = state.registry.deliver(state, &target.party, &target.address, event).await
     {
-        event.refuse(&refusal);
+        event.refuse(&target.address, &refusal);
     }
 }
 

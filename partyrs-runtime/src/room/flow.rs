@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 
 use super::commits::Commits;
 use super::outgoing::Outgoing;
-use super::quietly::run_quietly;
 use crate::calls::InHook;
 use crate::clock::Sleep;
 use crate::host::State;
+use crate::quietly::run_quietly;
 
 /// What goes on beside the hooks.
 pub(super) struct Flow {

@@ -3,7 +3,6 @@
 mod commits;
 mod flow;
 mod outgoing;
-mod quietly;
 mod task;
 
 pub(crate) use task::RoomTask;

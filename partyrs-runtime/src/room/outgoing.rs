@@ -15,8 +15,8 @@ use partyrs::CloseFrame;
 use partyrs::seam::{ConnectionKey, Delivered, Effect, Hosted, Output, Task};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::quietly::run_quietly;
 use crate::outlet::Outlet;
+use crate::quietly::run_quietly;
 use crate::wire;
 
 /// The sockets of a room, and the buffers of a turn.

@@ -34,12 +34,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinError;
 
 use super::flow::{Flow, HookEnd};
-use super::quietly::drop_quietly;
 use crate::clock::Sleep;
 use crate::event::{Join, Refusal, RoomEvent, close_frame};
 use crate::host::State;
 use crate::mailbox::Mailbox;
 use crate::party::RoomSetup;
+use crate::quietly::drop_quietly;
 use crate::shutdown::Pacer;
 
 /// Events taken in one turn, before the room writes and lets others of its shard run.
@@ -118,7 +118,7 @@ impl<S: PartyServer> RoomTask<S> {
                 tracing::error!(room = %address, %error, "storage of the room cannot be opened");
                 let text = state.failure_text(&Error::new(error)).into();
                 let refusal = Refusal::StartFailed { text };
-                mailbox.close().into_iter().for_each(|event| event.refuse(&refusal));
+                mailbox.close().into_iter().for_each(|event| event.refuse(&address, &refusal));
                 return;
             }
         };
@@ -636,11 +636,11 @@ impl<S: PartyServer> RoomTask<S> {
             self.hosted.give_up(error);
         }
         self.flow.outgoing.close_all(&refusal.close_frame());
+        let address = self.address.clone();
         for event in refused {
-            event.refuse(&refusal);
+            event.refuse(&address, &refusal);
         }
         self.flow.commits.settled().await;
-        let address = self.address.clone();
         drop_quietly(&address, self);
     }
 }
@@ -658,7 +658,7 @@ impl End {
 impl Drop for Cleanup {
     fn drop(&mut self) {
         for event in self.mailbox.close() {
-            event.refuse(&Refusal::Broken);
+            event.refuse(&self.address, &Refusal::Broken);
         }
         if let Some(epoch) = self.epoch {
             self.state.engine.close(&self.address, epoch);

@@ -60,7 +60,7 @@ fn text_that_is_not_json_is_told_where_it_goes_wrong() {
         (r#"{"type":"nobody","x":}"#, "expected value at line 1 column 22"),
         (r#"{"x":1,"type":7,"y":}"#, "expected value at line 1 column 21"),
     ] {
-        assert_eq!(refusal::<Ask>(text), answer, "{text}");
+        assert_eq!(refusal::<Ask>(text), format!("not valid JSON: {answer}"), "{text}");
         assert!(matches!(read::<Ask>(text), Err(ParseError::Json(_))), "{text}");
     }
 }
@@ -169,7 +169,9 @@ fn no_depth_of_nesting_is_too_much() {
     for text in
         [format!(r#"{{"type":"tree","tree":{whole}}}"#), format!(r#"{{"tree":{whole},"type":"tree"}}"#)]
     {
-        assert!(refusal::<Ask>(&text).starts_with("recursion limit exceeded at line 1 column"));
+        assert!(
+            refusal::<Ask>(&text).starts_with("not valid JSON: recursion limit exceeded at line 1 column")
+        );
     }
     // ... one that is skipped takes no stack, and may be as deep as it likes ...
     for text in [

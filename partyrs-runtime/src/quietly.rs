@@ -6,12 +6,12 @@ use partyrs::RoomAddress;
 use partyrs::seam::panic_error;
 
 /// Drops `value`; a panic in its `Drop` is logged.
-pub(super) fn drop_quietly<T>(room: &RoomAddress, value: T) {
+pub(crate) fn drop_quietly<T>(room: &RoomAddress, value: T) {
     run_quietly(room, || drop(value));
 }
 
 /// Runs `action`, which may drop values of the user's; a panic is logged.
-pub(super) fn run_quietly(room: &RoomAddress, action: impl FnOnce()) {
+pub(crate) fn run_quietly(room: &RoomAddress, action: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(action)) {
         let error = panic_error(&*panic);
         tracing::error!(%room, %error, "panic while a value of the party was dropped");
