@@ -1,63 +1,68 @@
-//! Calls that handles make: work on its way to the mailbox of a room.
+//! Calls that handles make: work and requests on their way to the mailbox of a room.
+//!
+//! The difficulty is a hook that calls. Its room waits for the other, so a circle of such
+//! rooms would never end: each call asks `Waits` first. And its room may have to take back
+//! what it has written, so a call that would show it to others is refused.
 
+use std::any::TypeId;
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
 use futures_util::future::BoxFuture;
-use partyrs::seam::{RoomHost, Work};
+use partyrs::seam::{Caller, RoomHost, Work};
 use partyrs::storage::StorageEngine;
-use partyrs::{CallError, RoomAddress};
+use partyrs::{CallError, PartyName, Request, Response, RoomAddress};
 use tokio::sync::oneshot;
 
 use crate::event::RoomEvent;
 use crate::host::State;
+use crate::waits::{Waiting, Waits};
 
 thread_local! {
     /// The room whose hook is being polled on this thread.
-    static RUNNING: RefCell<Option<RoomAddress>> = const { RefCell::new(None) };
+    static RUNNING: RefCell<Option<Arc<Caller>>> = const { RefCell::new(None) };
 }
 
 /// Marks the room whose hook is polled, as long as it lives.
-pub(crate) struct InHook(Option<RoomAddress>);
+pub(crate) struct InHook(Option<Arc<Caller>>);
 
 /// What the host lends to its rooms.
 pub(crate) struct Calls {
     engine: Arc<dyn StorageEngine>,
+    waits: Arc<Waits>,
     /// Weak, for handles may outlive the host.
     state: Weak<State>,
 }
 
 impl Calls {
     pub(crate) fn new(engine: Arc<dyn StorageEngine>, state: Weak<State>) -> Self {
-        Self { engine, state }
-    }
-}
-
-impl RoomHost for Calls {
-    fn engine(&self) -> &dyn StorageEngine {
-        &*self.engine
+        Self { engine, waits: Arc::default(), state }
     }
 
-    fn call(&self, callee: RoomAddress, work: Box<dyn Work>) -> BoxFuture<'static, Result<(), CallError>> {
+    /// Brings an event to `callee` and waits for its answer, within `call_timeout`.
+    fn deliver<T: Send + 'static>(
+        &self,
+        callee: RoomAddress,
+        event: RoomEvent,
+        answer: impl Future<Output = Result<T, CallError>> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, CallError>> {
         let caller = RUNNING.with_borrow(Clone::clone);
-        let state = self.state.upgrade();
+        let (state, waits) = (self.state.upgrade(), Arc::clone(&self.waits));
         Box::pin(async move {
-            if caller.as_ref() == Some(&callee) {
-                // The hook would wait for itself to end.
-                return Err(CallError::Cycle { rooms: vec![callee.clone(), callee] });
-            }
             let Some(state) = state else { return Err(CallError::Unavailable) };
             let Some(party) = state.party(&callee.party) else { return Err(CallError::Failed) };
-            let (reply, answer) = oneshot::channel();
-            let event = RoomEvent::Run { work, reply };
+            // Held until the answer is here.
+            let _waiting = match caller {
+                Some(caller) => Some(may_call(&waits, &caller, &callee).await?),
+                None => None,
+            };
             let call = async {
                 if let Err((_, refusal)) = state.registry.deliver(&state, party, &callee, event).await {
                     tracing::warn!(room = %callee, ?refusal, "call was not delivered");
                     return Err(CallError::Unavailable);
                 }
-                // The room drops a call unanswered only if it ends in the middle of it.
-                answer.await.unwrap_or(Err(CallError::Failed))
+                answer.await
             };
             let answer = state.clock.timeout(state.config.call_timeout, call).await;
             answer.unwrap_or(Err(CallError::TimedOut))
@@ -65,9 +70,49 @@ impl RoomHost for Calls {
     }
 }
 
+/// Whether a hook of `caller` may wait for `callee`; waits until what it may know is durable.
+async fn may_call(waits: &Arc<Waits>, caller: &Caller, callee: &RoomAddress) -> Result<Waiting, CallError> {
+    if caller.has_unsynced_writes() {
+        return Err(CallError::Unsynced);
+    }
+    let waiting = waits.begin(caller.address(), callee).map_err(|rooms| CallError::Cycle { rooms })?;
+    caller.landed().await;
+    Ok(waiting)
+}
+
+impl RoomHost for Calls {
+    fn engine(&self) -> &dyn StorageEngine {
+        &*self.engine
+    }
+
+    fn server_of(&self, party: &PartyName) -> Option<(TypeId, &'static str)> {
+        Some(self.state.upgrade()?.party(party)?.server())
+    }
+
+    fn fetch(
+        &self,
+        callee: RoomAddress,
+        request: Request,
+    ) -> BoxFuture<'static, Result<Response, CallError>> {
+        let (reply, answer) = oneshot::channel();
+        let event = RoomEvent::Request { request: Box::new(request), reply };
+        self.deliver(callee, event, async {
+            let answer = answer.await.map_err(|_| CallError::Failed)?;
+            answer.map_err(|refusal| refusal.call_error())
+        })
+    }
+
+    fn call(&self, callee: RoomAddress, work: Box<dyn Work>) -> BoxFuture<'static, Result<(), CallError>> {
+        let (reply, answer) = oneshot::channel();
+        // The room drops a call unanswered only if it ends in the middle of it.
+        let answer = async { answer.await.unwrap_or(Err(CallError::Failed)) };
+        self.deliver(callee, RoomEvent::Run { work, reply }, answer)
+    }
+}
+
 impl InHook {
-    pub(crate) fn of(room: &RoomAddress) -> Self {
-        Self(RUNNING.replace(Some(room.clone())))
+    pub(crate) fn of(room: &Arc<Caller>) -> Self {
+        Self(RUNNING.replace(Some(Arc::clone(room))))
     }
 }
 

@@ -105,7 +105,8 @@ impl Refusal {
         close_frame(code, reason)
     }
 
-    fn call_error(&self) -> CallError {
+    /// What a caller is told.
+    pub(crate) fn call_error(&self) -> CallError {
         match self {
             Self::Unavailable => CallError::Unavailable,
             Self::StartFailed { .. } | Self::CommitFailed(_) | Self::Broken => CallError::Failed,

@@ -29,6 +29,7 @@ mod shutdown;
 pub mod storage;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod waits;
 mod wire;
 
 pub use config::{Config, ConfigError};

@@ -2,6 +2,7 @@
 //!
 //! Here the user's type is erased: once per party, never per message.
 
+use std::any::{TypeId, type_name};
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
@@ -28,6 +29,9 @@ pub(crate) struct RoomSetup {
 pub(crate) trait Party: fmt::Debug + Send + Sync {
     fn name(&self) -> &PartyName;
 
+    /// The type that serves it, and its name.
+    fn server(&self) -> (TypeId, &'static str);
+
     /// Starts the task of a room on the shard that this is called on.
     fn open(&self, setup: RoomSetup);
 
@@ -52,6 +56,10 @@ impl<S: PartyServer> Registered<S> {
 impl<S: PartyServer> Party for Registered<S> {
     fn name(&self) -> &PartyName {
         &self.name
+    }
+
+    fn server(&self) -> (TypeId, &'static str) {
+        (TypeId::of::<S>(), type_name::<S>())
     }
 
     fn open(&self, setup: RoomSetup) {

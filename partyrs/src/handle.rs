@@ -3,14 +3,22 @@
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use http::uri::PathAndQuery;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use crate::address::RoomAddress;
+use crate::call::{Answers, Call};
 use crate::connection::ConnectionId;
 use crate::error::{Error, Result};
 use crate::frame::IntoFrame;
+use crate::head::Head;
+use crate::request::Request;
+use crate::response::Response;
 use crate::room::Room;
 use crate::seam::{RoomHost, Work};
 use crate::server::PartyServer;
@@ -43,8 +51,8 @@ pub enum CallError {
     /// No answer within `call_timeout` (default 10 s). The work may still be done.
     #[error("room did not answer in time")]
     TimedOut,
-    /// The room that was called waits, through these rooms, for the one that calls. Found
-    /// where a room calls itself from a hook.
+    /// The room that was called waits, through these rooms, for the one that calls: none of
+    /// them would ever go on. Give the call to [`Room::spawn`] instead.
     #[error("rooms wait for each other: {}", Chain(.rooms))]
     Cycle {
         /// From the caller to the callee and back.
@@ -53,10 +61,20 @@ pub enum CallError {
     /// The host shuts down, or has as many rooms as it may.
     #[error("host takes no more work")]
     Unavailable,
+    /// The hook has written and not yet called `sync`: the other room would see what may yet
+    /// be taken back.
+    #[error("a hook that has written calls another room only after storage().sync(), or before it writes")]
+    Unsynced,
+    /// The URI of a request to a room is no path.
+    #[error("the URI of a request to a room must be a path that begins with /")]
+    Uri,
     /// What could not be sent has no frame form.
     #[error("message has no frame form")]
     Encode,
 }
+
+/// What a room id must not have in a path as it is.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Writes `a -> b -> a`.
 struct Chain<'a>(&'a [RoomAddress]);
@@ -85,9 +103,9 @@ impl<S: PartyServer> RoomHandle<S> {
     ///
     /// # Errors
     ///
-    /// [`CallError`]. A hook that waits for its own room is told so at once
-    /// ([`CallError::Cycle`]); give the call to [`Room::spawn`] instead. Two rooms whose hooks
-    /// wait for each other get [`CallError::TimedOut`].
+    /// [`CallError`]. A call from a hook waits for the commits of the room's earlier hooks; after
+    /// a write of its own that is not synced it is refused ([`CallError::Unsynced`]). Where the callee waits for the caller, through
+    /// whatever rooms, the call is refused at once ([`CallError::Cycle`]).
     ///
     /// # Cancel safety
     ///
@@ -102,6 +120,46 @@ impl<S: PartyServer> RoomHandle<S> {
         self.host.call(self.address.clone(), Box::new(run)).await?;
         let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
         value.ok_or(CallError::Failed)
+    }
+
+    /// Asks the room a typed question: [`Answers::answer`] of its server.
+    ///
+    /// # Errors
+    ///
+    /// As [`RoomHandle::run`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`RoomHandle::run`].
+    pub async fn call<C: Call>(&self, call: C) -> Result<C::Reply, CallError>
+    where
+        S: Answers<C>,
+    {
+        self.run(async move |server, room| server.answer(room, call).await).await
+    }
+
+    /// Sends the room a plain request: its `on_request` answers, no before-hook runs.
+    ///
+    /// The URI is a path below the room, such as `/` or `/scores?top=3`; the room sees it
+    /// behind its own address. An [`Error::status`] of the hook is a response like any other.
+    ///
+    /// # Errors
+    ///
+    /// As [`RoomHandle::run`]; [`CallError::Uri`] if the URI is no path.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`RoomHandle::run`].
+    pub async fn fetch(&self, request: http::Request<impl Into<Bytes>>) -> Result<Response, CallError> {
+        let (mut parts, body) = request.into_parts();
+        let path = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
+        let room = percent_encode(self.address.room.as_str().as_bytes(), SEGMENT);
+        let uri = format!("/parties/{}/{room}{path}", self.address.party);
+        let is_path = path.starts_with('/') && parts.uri.authority().is_none();
+        parts.uri = uri.parse().ok().filter(|_| is_path).ok_or(CallError::Uri)?;
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let request = Request::new(Head::new(parts), body.into(), local);
+        self.host.fetch(self.address.clone(), request).await
     }
 
     /// Broadcasts to the open connections of the room; returns for how many it is meant.

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, Method, Uri};
 
-use crate::address::{PartyName, RoomId};
+use crate::address::{PartyName, RoomAddress, RoomId};
 use crate::close::CloseFrame;
 use crate::env::{Env, MissingEnv};
+use crate::parties::Parties;
 use crate::response::Response;
+use crate::seam::RoomHost;
 
 /// Method, URI, headers and extensions of a request; the path is fixed, the rest may be changed.
 ///
@@ -44,6 +46,7 @@ pub struct Lobby {
     room: RoomId,
     remote_addr: SocketAddr,
     env: Arc<Env>,
+    host: Arc<dyn RoomHost>,
 }
 
 impl Head {
@@ -115,8 +118,19 @@ impl From<Head> for http::request::Parts {
 impl Lobby {
     /// What a static hook sees; for hosts.
     #[must_use]
-    pub fn new(party: PartyName, room: RoomId, remote_addr: SocketAddr, env: Arc<Env>) -> Self {
-        Self { party, room, remote_addr, env }
+    pub fn new(
+        address: RoomAddress,
+        remote_addr: SocketAddr,
+        env: Arc<Env>,
+        host: Arc<dyn RoomHost>,
+    ) -> Self {
+        Self { party: address.party, room: address.room, remote_addr, env, host }
+    }
+
+    /// The parties of the host: the way to their rooms. Using a handle opens its room.
+    #[must_use]
+    pub fn parties(&self) -> Parties {
+        Parties::new(Arc::clone(&self.host))
     }
 
     /// The party that is asked for.

@@ -177,6 +177,15 @@ impl Ledger {
         self.state().seal()
     }
 
+    /// Number of the last commit that was sealed.
+    pub(crate) fn sealed(&self) -> u64 {
+        self.state().sealed
+    }
+
+    pub(crate) fn has_open_writes(&self) -> bool {
+        !self.state().open.is_empty()
+    }
+
     pub(crate) fn is_durable_or_wake(&self, number: u64, waker: &Waker) -> bool {
         let mut state = self.state();
         let durable = state.durable >= number;

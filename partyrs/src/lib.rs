@@ -15,6 +15,7 @@
 //! [`ConnectionId`] or a [`RoomHandle`].
 
 mod address;
+mod call;
 mod close;
 mod connection;
 mod env;
@@ -23,6 +24,7 @@ mod frame;
 mod handle;
 mod head;
 mod ledger;
+mod parties;
 pub mod prelude;
 mod request;
 mod response;
@@ -34,6 +36,7 @@ pub mod testing;
 
 pub use address::{NameError, PartyName, RoomAddress, RoomId};
 pub use bytes;
+pub use call::{Answers, Call};
 pub use close::{Close, CloseError, CloseFrame};
 pub use connection::{ConnectContext, Connection, ConnectionId, StateError, Tag};
 pub use env::{Env, MissingEnv};
@@ -42,6 +45,7 @@ pub use frame::{EncodeError, Frame, FromFrame, IntoFrame, Json, ParseError};
 pub use handle::{CallError, RoomHandle};
 pub use head::{Admission, Head, Lobby};
 pub use http;
+pub use parties::{Parties, PartyError, PartyHandle};
 pub use request::Request;
 pub use response::{Body, BodyError, Response};
 pub use room::Room;

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::frame::{EncodeError, IntoFrame};
 use crate::handle::RoomHandle;
 use crate::ledger::Ledger;
+use crate::parties::Parties;
 use crate::seam::{Effect, RoomHost};
 use crate::server::PartyServer;
 use crate::storage::Storage;
@@ -202,6 +203,12 @@ impl Room {
     #[must_use]
     pub fn handle<S: PartyServer>(&self) -> RoomHandle<S> {
         RoomHandle::new(self.address.clone(), Arc::clone(&self.host))
+    }
+
+    /// The parties of the host: the way to other rooms.
+    #[must_use]
+    pub fn parties(&self) -> Parties {
+        Parties::new(Arc::clone(&self.host))
     }
 
     pub(crate) fn ledger(&self) -> &Ledger {

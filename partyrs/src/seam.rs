@@ -8,13 +8,15 @@
 //! [`Hosted::roll_back`] follows each hook; commits are handed over in the order in which
 //! they are fetched; no user code runs outside `catch_unwind`.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 
-use crate::address::RoomAddress;
+use crate::address::{PartyName, RoomAddress};
 use crate::close::CloseFrame;
 use crate::connection::{Connection, Tag};
 pub use crate::connection::{ConnectionKey, NewConnection};
@@ -23,6 +25,8 @@ use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::handle::CallError;
 use crate::ledger::{Ledger, Undo};
+use crate::request::Request;
+use crate::response::Response;
 use crate::room::Room;
 use crate::storage::{Commit, CommitError, Opened, StorageEngine, StorageLimits};
 
@@ -31,9 +35,24 @@ pub trait RoomHost: fmt::Debug + Send + Sync {
     /// Where rooms store.
     fn engine(&self) -> &dyn StorageEngine;
 
+    /// The type that serves a party and its name, or `None` if there is no such party.
+    fn server_of(&self, party: &PartyName) -> Option<(TypeId, &'static str)>;
+
+    /// Brings a plain request to the room `callee`, opening it if it is closed: its
+    /// `on_request` answers. Dropping the future does not stop the hook.
+    fn fetch(&self, callee: RoomAddress, request: Request)
+    -> BoxFuture<'static, Result<Response, CallError>>;
+
     /// Runs `work` as a hook of the room `callee`, opening it if it is closed. `Ok` means that it
     /// ended well and that its commit is durable. Dropping the future does not stop the work.
     fn call(&self, callee: RoomAddress, work: Box<dyn Work>) -> BoxFuture<'static, Result<(), CallError>>;
+}
+
+/// A room whose hook calls another room, as the host sees it.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    address: RoomAddress,
+    ledger: Arc<Ledger>,
 }
 
 /// Work that [`RoomHandle::run`](crate::RoomHandle::run) brings to a room; it keeps its own result.
@@ -115,6 +134,32 @@ pub struct Hosted {
     next_key: u64,
 }
 
+impl Caller {
+    /// Which room it is.
+    #[must_use]
+    pub fn address(&self) -> &RoomAddress {
+        &self.address
+    }
+
+    /// Whether the running hook has written since its start or its last `sync`. A call would
+    /// show what may yet be taken back.
+    #[must_use]
+    pub fn has_unsynced_writes(&self) -> bool {
+        self.ledger.has_open_writes()
+    }
+
+    /// Waits until the commits of the room's earlier hooks are on disk. If one fails, the
+    /// host ends the hook that waits here.
+    pub async fn landed(&self) {
+        let number = self.ledger.sealed();
+        poll_fn(|cx| {
+            let durable = self.ledger.is_durable_or_wake(number, cx.waker());
+            if durable { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
 impl Hosted {
     /// A room without connections, just opened by the engine.
     #[must_use]
@@ -133,6 +178,12 @@ impl Hosted {
     #[must_use]
     pub fn room(&self) -> &Room {
         &self.room
+    }
+
+    /// The room as a caller of others, for as long as one of its hooks is polled.
+    #[must_use]
+    pub fn caller(&self) -> Caller {
+        Caller { address: self.room.address().clone(), ledger: self.room.ledger_arc() }
     }
 
     /// The epoch that the engine gave out.

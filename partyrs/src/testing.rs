@@ -3,7 +3,7 @@
 //! [`TestRoom`] runs hooks as a host does (commit, rollback, restart in place) on a storage
 //! engine in memory, in the test's own task: what a hook sent is there when the call returns.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -111,9 +111,10 @@ struct Calls {
     waker: Option<Waker>,
 }
 
-struct Call {
-    work: Box<dyn Work>,
-    reply: oneshot::Sender<Result<(), CallError>>,
+/// What a handle brought.
+enum Call {
+    Work { work: Box<dyn Work>, reply: oneshot::Sender<Result<(), CallError>> },
+    Request { request: Box<Request>, reply: oneshot::Sender<Result<Response, CallError>> },
 }
 
 impl<S: PartyServer> TestRoom<S> {
@@ -243,16 +244,8 @@ impl<S: PartyServer> TestRoom<S> {
     ///
     /// What the hook failed with; a client would see [`Error::public_status`] or 500.
     pub async fn request(&mut self, request: http::Request<impl Into<Bytes>>) -> Result<Response> {
-        let link = Arc::clone(&self.link);
         let (parts, body) = request.into_parts();
-        let request = Request::new(Head::new(parts), body.into(), localhost());
-        let open = self.started().await?;
-        let Open { hosted, server, .. } = open;
-        let result = drive(hosted, &link, server.on_request(hosted.room(), request)).await;
-        let mut response = None;
-        let result = result.map(|answer| response = Some(answer));
-        self.ended(Hook::Request, None, result).await?;
-        response.ok_or_else(|| Error::new("the hook gave no response"))
+        self.respond(Request::new(Head::new(parts), body.into(), localhost())).await
     }
 
     /// Waits until all spawned tasks have ended, and runs the work that handles brought.
@@ -353,18 +346,50 @@ impl<S: PartyServer> TestRoom<S> {
     }
 
     async fn answer(&mut self, call: Call) -> Result<()> {
+        // A caller that has gone away needs no answer, so that of `send` is not looked at.
+        match call {
+            Call::Work { work, reply } => {
+                let result = self.work(work).await;
+                let _ = reply.send(match &result {
+                    Ok(()) => Ok(()),
+                    Err(error) => Err(CallError::of(error)),
+                });
+                result
+            }
+            Call::Request { request, reply } => match self.respond(*request).await {
+                Ok(response) => {
+                    let _ = reply.send(Ok(response));
+                    Ok(())
+                }
+                Err(error) => {
+                    let answer = match error.public_status() {
+                        Some((status, text)) => Response::text(text).with_status(status),
+                        None => Response::status(http::StatusCode::INTERNAL_SERVER_ERROR),
+                    };
+                    let _ = reply.send(Ok(answer));
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    async fn work(&mut self, work: Box<dyn Work>) -> Result<()> {
         let link = Arc::clone(&self.link);
         let open = self.started().await?;
         let server: &mut dyn Any = &mut open.server;
-        let result = drive(&open.hosted, &link, call.work.run(server, open.hosted.room())).await;
-        let answer = match &result {
-            Ok(()) => Ok(()),
-            Err(error) => Err(CallError::of(error)),
-        };
-        let result = self.ended(Hook::Run, None, result).await;
-        // A caller that has gone away needs no answer.
-        let _ = call.reply.send(answer);
-        result
+        let result = drive(&open.hosted, &link, work.run(server, open.hosted.room())).await;
+        self.ended(Hook::Run, None, result).await
+    }
+
+    async fn respond(&mut self, request: Request) -> Result<Response> {
+        let link = Arc::clone(&self.link);
+        let open = self.started().await?;
+        let Open { hosted, server, .. } = open;
+        let result = drive(hosted, &link, server.on_request(hosted.room(), request)).await;
+        let mut response = None;
+        let result = result.map(|answer| response = Some(answer));
+        self.ended(Hook::Request, None, result).await?;
+        response.ok_or_else(|| Error::new("the hook gave no response"))
     }
 
     /// What a host does after each hook: commit and deliver, or roll back and tell `on_error`.
@@ -486,6 +511,14 @@ impl Link {
     fn calls(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn push(&self, call: Call) {
+        let mut calls = self.calls();
+        calls.queue.push_back(call);
+        if let Some(waker) = calls.waker.take() {
+            waker.wake();
+        }
+    }
 }
 
 impl RoomHost for Link {
@@ -493,13 +526,19 @@ impl RoomHost for Link {
         &*self.engine
     }
 
+    fn server_of(&self, _: &PartyName) -> Option<(TypeId, &'static str)> {
+        None
+    }
+
+    fn fetch(&self, _: RoomAddress, request: Request) -> BoxFuture<'static, Result<Response, CallError>> {
+        let (reply, answered) = oneshot::channel();
+        self.push(Call::Request { request: Box::new(request), reply });
+        Box::pin(async move { answered.await.unwrap_or(Err(CallError::Failed)) })
+    }
+
     fn call(&self, _: RoomAddress, work: Box<dyn Work>) -> BoxFuture<'static, Result<(), CallError>> {
         let (reply, answered) = oneshot::channel();
-        let mut calls = self.calls();
-        calls.queue.push_back(Call { work, reply });
-        if let Some(waker) = calls.waker.take() {
-            waker.wake();
-        }
+        self.push(Call::Work { work, reply });
         Box::pin(async move { answered.await.unwrap_or(Err(CallError::Failed)) })
     }
 }

@@ -130,8 +130,8 @@ where
 impl Target {
     /// What the static hooks see.
     pub(crate) fn lobby(&self, state: &State) -> Lobby {
-        let RoomAddress { party, room, .. } = self.address.clone();
-        Lobby::new(party, room, self.remote_addr, Arc::clone(&state.env))
+        let (env, calls) = (Arc::clone(&state.env), Arc::clone(&state.calls));
+        Lobby::new(self.address.clone(), self.remote_addr, env, calls)
     }
 }
 

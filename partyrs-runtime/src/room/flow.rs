@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use partyrs::seam::{Hosted, Task, panic_error};
+use partyrs::seam::{Caller, Hosted, Task, panic_error};
 use partyrs::storage::CommitError;
 use partyrs::{Error, Hook, Result, RoomAddress};
 use tokio::task::JoinSet;
@@ -26,6 +26,8 @@ pub(super) struct Flow {
     pub(super) tasks: JoinSet<Result<()>>,
     /// Tasks that the gate has let go and that are not started yet.
     pub(super) startable: Vec<Task>,
+    /// The room as a caller of others; made with its first hook.
+    caller: Option<Arc<Caller>>,
 }
 
 /// How a hook ended.
@@ -45,7 +47,14 @@ struct Late {
 impl Flow {
     pub(super) fn new(state: Arc<State>) -> Self {
         let commits = Commits::new(Arc::clone(&state.engine));
-        Self { state, commits, outgoing: Outgoing::default(), tasks: JoinSet::new(), startable: Vec::new() }
+        Self {
+            state,
+            commits,
+            outgoing: Outgoing::default(),
+            tasks: JoinSet::new(),
+            startable: Vec::new(),
+            caller: None,
+        }
     }
 
     /// Runs a hook to its end. Whenever it waits, commits land and output leaves.
@@ -58,10 +67,11 @@ impl Flow {
         let mut future = pin!(Some(future));
         let mut late: Option<Late> = None;
         let state = Arc::clone(&self.state);
+        let caller = Arc::clone(self.caller.get_or_insert_with(|| Arc::new(hosted.caller())));
         let started = state.clock.now();
         let end = poll_fn(|cx| {
             let polled = {
-                let _in_hook = InHook::of(hosted.room().address());
+                let _in_hook = InHook::of(&caller);
                 let Some(hook) = future.as_mut().as_pin_mut() else { return Poll::Pending };
                 catch_unwind(AssertUnwindSafe(|| hook.poll(cx)))
             };
