@@ -19,6 +19,7 @@ mod event;
 mod host;
 mod mailbox;
 mod net;
+mod outbox;
 mod outlet;
 mod party;
 mod quietly;

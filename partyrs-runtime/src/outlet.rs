@@ -11,16 +11,17 @@
 //! with 1013, and nothing else.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
+use crate::outbox::Outbox;
 use crate::wire;
 
 /// The writing half of one WebSocket, on the shard of its room.
@@ -36,8 +37,7 @@ pub(crate) struct Outlet {
 
 #[derive(Default)]
 struct State {
-    outbox: VecDeque<Bytes>,
-    outbox_bytes: usize,
+    outbox: Outbox,
     ending: Option<Ending>,
     writer_runs: bool,
 }
@@ -83,15 +83,26 @@ impl Outlet {
             if !rest.is_empty() {
                 let is_most = rest.len() * 2 >= batch.len();
                 let kept = if is_most { batch.slice(rest) } else { Bytes::copy_from_slice(&batch[rest]) };
-                state.outbox_bytes += kept.len();
-                state.outbox.push_back(kept);
+                state.outbox.push(kept);
             }
         }
-        if state.outbox_bytes > self.outbox_bytes_max {
-            let reason = format!("Read too slowly: over {} bytes waited", self.outbox_bytes_max);
-            self.end(&mut state, Ending::Violated { code: 1013, reason });
-        }
+        self.check_backlog(&mut state);
         self.run_writer(&mut state);
+    }
+
+    /// Whether something waits already, so that the client is behind.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.state.borrow().outbox.is_empty()
+    }
+
+    /// Adds the frame `run` of `batch` to what waits, in place of an older one of its key.
+    pub(crate) fn write_newest(self: &Rc<Self>, batch: &Bytes, run: &Range<usize>, key: &Arc<str>) {
+        let mut state = self.state.borrow_mut();
+        if state.ending.is_none() {
+            state.outbox.push_newest(key, Bytes::copy_from_slice(&batch[run.clone()]));
+            self.check_backlog(&mut state);
+            self.run_writer(&mut state);
+        }
     }
 
     /// Sends a Close without code, and expects the client to answer it.
@@ -126,9 +137,8 @@ impl Outlet {
         self.queue(&mut state, Bytes::copy_from_slice(frame));
         if wire::is_close(frame) {
             state.ending = Some(Ending::Answered);
-        } else if state.outbox_bytes > self.outbox_bytes_max {
-            let reason = "Read too slowly".to_owned();
-            self.end(&mut state, Ending::Violated { code: 1013, reason });
+        } else {
+            self.check_backlog(&mut state);
         }
         self.run_writer(&mut state);
     }
@@ -178,6 +188,14 @@ impl Outlet {
         }
     }
 
+    /// Ends with a client for whom more waits than may.
+    fn check_backlog(&self, state: &mut State) {
+        if state.outbox.len_bytes() > self.outbox_bytes_max && state.ending.is_none() {
+            let reason = format!("Read too slowly: over {} bytes waited", self.outbox_bytes_max);
+            self.end(state, Ending::Violated { code: 1013, reason });
+        }
+    }
+
     fn end(&self, state: &mut State, ending: Ending) {
         if let Ending::Closed { code, reason } | Ending::Violated { code, reason } = &ending {
             let mut bytes = BytesMut::new();
@@ -201,14 +219,12 @@ impl Outlet {
             }
         }
         if !frame.is_empty() {
-            state.outbox_bytes += frame.len();
-            state.outbox.push_back(frame);
+            state.outbox.push(frame);
         }
     }
 
     fn lose(&self, state: &mut State) {
         state.outbox.clear();
-        state.outbox_bytes = 0;
         if state.ending.is_none() {
             state.ending = Some(Ending::Lost);
         }
@@ -263,15 +279,9 @@ impl Outlet {
             if writable.is_err() {
                 self.lose(&mut state);
             }
-            while let Some(front) = state.outbox.front_mut() {
-                match self.tcp.try_write(front) {
-                    Ok(count) => {
-                        front.advance(count);
-                        if front.is_empty() {
-                            state.outbox.pop_front();
-                        }
-                        state.outbox_bytes -= count;
-                    }
+            while let Some(first) = state.outbox.first() {
+                match self.tcp.try_write(first) {
+                    Ok(count) => state.outbox.written(count),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(_) => self.lose(&mut state),
                 }
@@ -289,7 +299,7 @@ impl std::fmt::Debug for Outlet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = self.state.borrow();
         f.debug_struct("Outlet")
-            .field("outbox_bytes", &state.outbox_bytes)
+            .field("outbox_bytes", &state.outbox.len_bytes())
             .field("ending", &state.ending)
             .finish_non_exhaustive()
     }

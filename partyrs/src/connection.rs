@@ -151,9 +151,10 @@ impl Connection {
     ///
     /// [`EncodeError`] if `message` has no frame form.
     pub fn send(&self, message: impl IntoFrame) -> Result<(), EncodeError> {
+        let when_behind = message.when_behind();
         let frame = message.into_frame()?;
         if self.is_open() {
-            self.ledger.emit(Effect::Send { to: self.key, frame });
+            self.ledger.emit(Effect::Send { to: self.key, frame, when_behind });
         }
         Ok(())
     }

@@ -4,6 +4,8 @@
 //! looks at a socket; it only converts. The conversions run user code (serde), so
 //! the host calls them where a panic is caught.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 use serde::{Serialize, de::DeserializeOwned};
@@ -81,6 +83,76 @@ pub trait IntoFrame {
     ///
     /// [`EncodeError`] if the value has no frame form, such as a map with keys that are no strings.
     fn into_frame(self) -> Result<Frame, EncodeError>;
+
+    /// What becomes of the message for a client that is behind; kept unless said otherwise
+    /// by [`IntoFrame::volatile`] or [`IntoFrame::latest`].
+    fn when_behind(&self) -> WhenBehind {
+        WhenBehind::Keep
+    }
+
+    /// The same message, which a client that is behind may miss: a cursor that will move
+    /// again, a tick of a game.
+    ///
+    /// A client is behind when something still waits for it in its outbox. Everybody else
+    /// gets the message in its place.
+    fn volatile(self) -> Volatile<Self>
+    where
+        Self: Sized,
+    {
+        Volatile(self)
+    }
+
+    /// The same message, of which a client that is behind gets only the newest with this
+    /// `key`: the cursor of one user, the score, the state of one object.
+    ///
+    /// A newer one also replaces an older that still waits for a commit, if both are for the same connections. One
+    /// that follows a write of the running hook replaces only those of the same commit, for
+    /// the hook may yet fail.
+    ///
+    /// ```
+    /// # use partyrs::prelude::*;
+    /// # struct Board;
+    /// # impl PartyServer for Board {
+    /// #     type Message = String;
+    /// #     async fn on_start(_: &Room) -> Result<Self> { Ok(Board) }
+    /// async fn on_message(&mut self, room: &Room, sender: &Connection, cursor: String) -> Result<()> {
+    ///     let key = format!("cursor:{}", sender.id());
+    ///     room.broadcast_except(cursor.latest(key), &[sender.id()])?;
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
+    fn latest(self, key: impl Into<Arc<str>>) -> Latest<Self>
+    where
+        Self: Sized,
+    {
+        Latest { message: self, key: key.into() }
+    }
+}
+
+/// What becomes of a message for a client that is behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WhenBehind {
+    /// It waits for its turn.
+    #[default]
+    Keep,
+    /// It is not sent.
+    Drop,
+    /// It waits, and replaces an older one of the same key that waits.
+    KeepNewest(Arc<str>),
+}
+
+/// A message that a client which is behind may miss; made by [`IntoFrame::volatile`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Volatile<M>(M);
+
+/// A message of which a client that is behind gets only the newest of its key; made by
+/// [`IntoFrame::latest`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Latest<M> {
+    message: M,
+    key: Arc<str>,
 }
 
 /// A message that is JSON text: `T` by its serde implementation, without a tag.
@@ -249,6 +321,26 @@ impl<T: DeserializeOwned + Send + 'static> FromFrame for Json<T> {
     fn from_frame(frame: Frame) -> Result<Self, ParseError> {
         let text = frame.as_text().ok_or(ParseError::NotText)?;
         serde_json::from_str(text).map(Json).map_err(ParseError::Json)
+    }
+}
+
+impl<M: IntoFrame> IntoFrame for Volatile<M> {
+    fn into_frame(self) -> Result<Frame, EncodeError> {
+        self.0.into_frame()
+    }
+
+    fn when_behind(&self) -> WhenBehind {
+        WhenBehind::Drop
+    }
+}
+
+impl<M: IntoFrame> IntoFrame for Latest<M> {
+    fn into_frame(self) -> Result<Frame, EncodeError> {
+        self.message.into_frame()
+    }
+
+    fn when_behind(&self) -> WhenBehind {
+        WhenBehind::KeepNewest(Arc::clone(&self.key))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::address::RoomAddress;
 use crate::call::{Answers, Call};
 use crate::connection::ConnectionId;
 use crate::error::{Error, Result};
-use crate::frame::IntoFrame;
+use crate::frame::{EncodeError, Frame, IntoFrame, WhenBehind};
 use crate::head::Head;
 use crate::request::Request;
 use crate::response::Response;
@@ -78,6 +78,12 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 
 /// Writes `a -> b -> a`.
 struct Chain<'a>(&'a [RoomAddress]);
+
+/// A message that is encoded already, on its way to the room.
+struct Ready {
+    frame: Frame,
+    when_behind: WhenBehind,
+}
 
 struct Run<S, R, F> {
     work: F,
@@ -172,8 +178,8 @@ impl<S: PartyServer> RoomHandle<S> {
     ///
     /// As [`RoomHandle::run`].
     pub async fn broadcast(&self, message: impl IntoFrame) -> Result<usize, CallError> {
-        let frame = message.into_frame().map_err(|_| CallError::Encode)?;
-        self.run(async move |_, room| Ok(room.broadcast(frame)?)).await
+        let message = Ready::of(message)?;
+        self.run(async move |_, room| Ok(room.broadcast(message)?)).await
     }
 
     /// Sends to the newest open connection with this id; returns whether there is one.
@@ -186,13 +192,31 @@ impl<S: PartyServer> RoomHandle<S> {
     ///
     /// As [`RoomHandle::run`].
     pub async fn send_to(&self, id: &ConnectionId, message: impl IntoFrame) -> Result<bool, CallError> {
-        let frame = message.into_frame().map_err(|_| CallError::Encode)?;
+        let message = Ready::of(message)?;
         let id = id.clone();
         self.run(async move |_, room| match room.connection(&id) {
-            Some(connection) => Ok(connection.send(frame).map(|()| true)?),
+            Some(connection) => Ok(connection.send(message).map(|()| true)?),
             None => Ok(false),
         })
         .await
+    }
+}
+
+impl Ready {
+    fn of(message: impl IntoFrame) -> Result<Self, CallError> {
+        let when_behind = message.when_behind();
+        let frame = message.into_frame().map_err(|_| CallError::Encode)?;
+        Ok(Self { frame, when_behind })
+    }
+}
+
+impl IntoFrame for Ready {
+    fn into_frame(self) -> Result<Frame, EncodeError> {
+        Ok(self.frame)
+    }
+
+    fn when_behind(&self) -> WhenBehind {
+        self.when_behind.clone()
     }
 }
 

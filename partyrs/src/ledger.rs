@@ -6,7 +6,7 @@
 //! the last one sealed. Output leaves in order, while its number is durable. So a failed
 //! hook takes back exactly the output that carries the number of its own open commit.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -14,7 +14,6 @@ use bytes::Bytes;
 
 use crate::close::CloseFrame;
 use crate::connection::ConnectionKey;
-use crate::frame::Frame;
 use crate::seam::{Delivered, Effect, Output};
 use crate::storage::{CommitError, Known, StorageError, StorageLimits, Writes};
 
@@ -47,6 +46,9 @@ struct State {
     held_bytes: usize,
     /// Number of the next output; connections know the number at which they joined.
     next_output: u64,
+    /// Number of the newest output of each key that may replace an older one; may name
+    /// output that has left. Emptied whenever nothing is held.
+    newest_held: HashMap<Arc<str>, u64>,
     /// Connections that are listed.
     open_count: usize,
     /// Hooks that wait in `sync`.
@@ -141,17 +143,12 @@ impl Ledger {
     }
 
     /// Adds a broadcast and returns for how many connections it is meant; `excepted_open_count`
-    /// of the listed ones are in `except`.
-    pub(crate) fn broadcast(
-        &self,
-        frame: Frame,
-        except: Vec<ConnectionKey>,
-        excepted_open_count: usize,
-    ) -> usize {
+    /// of the listed ones are left out of it.
+    pub(crate) fn broadcast(&self, broadcast: Effect, excepted_open_count: usize) -> usize {
         let mut state = self.state();
         let count = state.open_count.saturating_sub(excepted_open_count);
         if count > 0 {
-            state.emit(Effect::Broadcast { frame, except });
+            state.emit(broadcast);
         }
         count
     }
@@ -265,6 +262,9 @@ impl Ledger {
             state.held_bytes -= output.as_ref().map_or(0, Output::len_bytes);
             into.extend(output);
         }
+        if state.output.is_empty() {
+            state.newest_held.clear();
+        }
     }
 
     /// Commits in flight, and the weight of the output that waits.
@@ -299,10 +299,29 @@ impl State {
     }
 
     fn emit(&mut self, effect: Effect) {
+        if let Some(key) = effect.newest_of() {
+            let older = self.newest_held.insert(Arc::clone(key), self.next_output);
+            self.drop_replaced(older, &effect);
+        }
         let output = Output { after: self.gate(), number: self.next_output, effect };
         self.next_output += 1;
         self.held_bytes += output.len_bytes();
         self.output.push_back(output);
+    }
+
+    /// Takes a held output out that `newer` replaces. One that follows a write of the running
+    /// hook may yet be taken back, so it replaces only what would be taken back with it.
+    fn drop_replaced(&mut self, older: Option<u64>, newer: &Effect) {
+        let Some(number) = older else { return };
+        let Ok(index) = self.output.binary_search_by_key(&number, |output| output.number) else { return };
+        let held = &self.output[index];
+        let gate = self.gate();
+        let is_held = held.after > self.durable;
+        let falls_with_it = gate <= self.sealed || held.after == gate;
+        if is_held && falls_with_it && held.effect.is_replaced_by(newer) {
+            let dropped = self.output.remove(index);
+            self.held_bytes -= dropped.as_ref().map_or(0, Output::len_bytes);
+        }
     }
 
     fn seal(&mut self) -> u64 {

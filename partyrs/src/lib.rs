@@ -41,7 +41,7 @@ pub use close::{Close, CloseError, CloseFrame};
 pub use connection::{ConnectContext, Connection, ConnectionId, StateError, Tag};
 pub use env::{Env, MissingEnv};
 pub use error::{Error, Failure, Hook, Result};
-pub use frame::{EncodeError, Frame, FromFrame, IntoFrame, Json, ParseError};
+pub use frame::{EncodeError, Frame, FromFrame, IntoFrame, Json, Latest, ParseError, Volatile, WhenBehind};
 pub use handle::{CallError, RoomHandle};
 pub use head::{Admission, Head, Lobby};
 pub use http;

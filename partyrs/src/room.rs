@@ -107,8 +107,9 @@ impl Room {
     ///
     /// [`EncodeError`] if `message` has no frame form; then nobody gets it.
     pub fn broadcast(&self, message: impl IntoFrame) -> Result<usize, EncodeError> {
+        let when_behind = message.when_behind();
         let frame = message.into_frame()?;
-        Ok(self.ledger.broadcast(frame, Vec::new(), 0))
+        Ok(self.ledger.broadcast(Effect::Broadcast { frame, except: Vec::new(), when_behind }, 0))
     }
 
     /// Sends `message` to every open connection except those with an id in `except`; all
@@ -148,6 +149,7 @@ impl Room {
         message: impl IntoFrame,
         except: &[&ConnectionId],
     ) -> Result<usize, EncodeError> {
+        let when_behind = message.when_behind();
         let frame = message.into_frame()?;
         let mut keys: Vec<ConnectionKey> = Vec::new();
         let mut open_count = 0;
@@ -157,7 +159,7 @@ impl Room {
                 open_count += usize::from(connection.is_open());
             }
         }
-        Ok(self.ledger.broadcast(frame, keys, open_count))
+        Ok(self.ledger.broadcast(Effect::Broadcast { frame, except: keys, when_behind }, open_count))
     }
 
     /// Runs `task` beside the room: calls to other services, timers, long work.

@@ -22,7 +22,7 @@ use crate::connection::{Connection, Tag};
 pub use crate::connection::{ConnectionKey, NewConnection};
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::frame::Frame;
+use crate::frame::{Frame, WhenBehind};
 use crate::handle::CallError;
 use crate::ledger::{Ledger, Undo};
 use crate::request::Request;
@@ -85,6 +85,8 @@ pub enum Effect {
         frame: Frame,
         /// The sockets that do not get it.
         except: Vec<ConnectionKey>,
+        /// What becomes of it for a client that is behind.
+        when_behind: WhenBehind,
     },
     /// A frame to one connection.
     Send {
@@ -92,6 +94,8 @@ pub enum Effect {
         to: ConnectionKey,
         /// The frame.
         frame: Frame,
+        /// What becomes of it if the client is behind.
+        when_behind: WhenBehind,
     },
     /// A Close to one connection, with or without code; nothing may follow it.
     Close {
@@ -302,6 +306,27 @@ impl Hosted {
     /// A commit failed: what is held is dropped, and replies are told.
     pub fn give_up(&self, error: &CommitError) {
         self.room.ledger().give_up(error);
+    }
+}
+
+impl Effect {
+    /// The key of which a client that is behind needs only the newest.
+    pub(crate) fn newest_of(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Broadcast { when_behind: WhenBehind::KeepNewest(key), .. }
+            | Self::Send { when_behind: WhenBehind::KeepNewest(key), .. } => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Whether `newer` makes this superfluous: the same key, for the same connections.
+    pub(crate) fn is_replaced_by(&self, newer: &Self) -> bool {
+        let same_targets = match (self, newer) {
+            (Self::Broadcast { except: older, .. }, Self::Broadcast { except: newer, .. }) => older == newer,
+            (Self::Send { to: older, .. }, Self::Send { to: newer, .. }) => older == newer,
+            _ => false,
+        };
+        same_targets && self.newest_of().is_some() && self.newest_of() == newer.newest_of()
     }
 }
 

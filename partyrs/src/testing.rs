@@ -429,13 +429,13 @@ impl<S: PartyServer> TestRoom<S> {
         open.hosted.release(&mut released);
         for output in released {
             match output.effect {
-                Effect::Broadcast { frame, except } => {
+                Effect::Broadcast { frame, except, .. } => {
                     let inboxes = open.inboxes.iter();
                     let meant = inboxes
                         .filter(|(key, (joined, _))| *joined <= output.number && !except.contains(key));
                     meant.for_each(|(_, (_, inbox))| inboxed(inbox).take(frame.clone()));
                 }
-                Effect::Send { to, frame } => {
+                Effect::Send { to, frame, .. } => {
                     if let Some((_, inbox)) = open.inboxes.get(&to) {
                         inboxed(inbox).take(frame);
                     }

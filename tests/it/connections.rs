@@ -565,7 +565,7 @@ async fn slow_reader_that_only_pings_is_closed() {
         report = seen.next() => report,
         () = async { loop { slow.send(&pings).await } } => unreachable!(),
     };
-    assert_eq!(report, "slow closed: 1013 \"Read too slowly\" unclean, last");
+    assert_eq!(report, "slow closed: 1013 \"Read too slowly: over 65536 bytes waited\" unclean, last");
     mark(&mut ada, &mut []).await;
 }
 

@@ -14,6 +14,7 @@ mod handles;
 mod held;
 mod host;
 mod http;
+mod kinds;
 mod outage;
 mod parties;
 mod rollback;

@@ -27,6 +27,12 @@ pub(crate) enum Step {
     Say(String),
     /// Sends a text to the sender.
     Reply(String),
+    /// Broadcasts a text that may be missed.
+    Volatile(String),
+    /// Broadcasts a text of which the newest of a key counts.
+    Latest(String, String),
+    /// Sends this many messages of 1 MiB to the connection of this id.
+    Fill(String, usize),
     /// Sets the state of the sender.
     State(String),
     /// Broadcasts `memory`, `state` of the sender and the stored value of the key.
@@ -105,6 +111,14 @@ impl Script {
                 Step::Remember(text) => self.memory.push(text),
                 Step::Say(text) => drop(room.broadcast(text)?),
                 Step::Reply(text) => sender.map_or(Ok(()), |sender| sender.send(text))?,
+                Step::Volatile(text) => drop(room.broadcast(text.volatile())?),
+                Step::Latest(key, text) => drop(room.broadcast(text.latest(key))?),
+                Step::Fill(id, count) => {
+                    let connection = room.connection(&ConnectionId::new(&id)).expect("it is here");
+                    for _ in 0..count {
+                        connection.send(vec![0; 1 << 20])?;
+                    }
+                }
                 Step::State(text) => sender.map_or(Ok(()), |sender| sender.set_state(&text))?,
                 Step::Show(key) => self.show(room, sender, &key).await?,
                 Step::Close => sender.map_or(Ok(()), |sender| sender.close(4000, "closed by script"))?,

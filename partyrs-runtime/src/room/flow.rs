@@ -83,8 +83,9 @@ impl Flow {
             if let Err(error) = self.commits.poll(cx, hosted) {
                 return Poll::Ready(HookEnd::CommitFailed(error));
             }
-            self.flush(cx, hosted);
+            // Its time runs before anybody sees what it has sent.
             let late = late.get_or_insert_with(|| Late::new(&state));
+            self.flush(cx, hosted);
             late.poll(cx, &state, hosted.room().address(), hook).map(HookEnd::Panicked)
         })
         .await;

@@ -11,8 +11,8 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
-use partyrs::CloseFrame;
 use partyrs::seam::{ConnectionKey, Delivered, Effect, Hosted, Output, Task};
+use partyrs::{CloseFrame, WhenBehind};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::outlet::Outlet;
@@ -39,6 +39,7 @@ struct Part {
     bytes: Range<usize>,
     number: u64,
     target: Target,
+    when_behind: WhenBehind,
 }
 
 enum Target {
@@ -76,16 +77,16 @@ impl Outgoing {
         }
         for output in released.drain(..) {
             let start = self.buffer.len();
-            let target = match output.effect {
-                Effect::Broadcast { frame, except } => {
+            let (target, when_behind) = match output.effect {
+                Effect::Broadcast { frame, except, when_behind } => {
                     wire::put_frame(&mut self.buffer, &frame);
-                    Target::All { except }
+                    (Target::All { except }, when_behind)
                 }
-                Effect::Send { to, frame } => {
+                Effect::Send { to, frame, when_behind } => {
                     wire::put_frame(&mut self.buffer, &frame);
-                    Target::One(to)
+                    (Target::One(to), when_behind)
                 }
-                Effect::Close { to, close } => Target::Close(to, close),
+                Effect::Close { to, close } => (Target::Close(to, close), WhenBehind::Keep),
                 Effect::Spawn(task) => {
                     tasks.push(task);
                     continue;
@@ -96,7 +97,8 @@ impl Outgoing {
                     continue;
                 }
             };
-            self.parts.push(Part { bytes: start..self.buffer.len(), number: output.number, target });
+            let bytes = start..self.buffer.len();
+            self.parts.push(Part { bytes, number: output.number, target, when_behind });
         }
         self.released = released;
         self.write_parts();
@@ -120,9 +122,11 @@ impl Outgoing {
                 }
             }
         }
+        let some_may_be_missed = parts.iter().any(|part| part.when_behind != WhenBehind::Keep);
         if !to_all.is_empty() {
             for (key, member) in &self.outlets {
-                if member.joined > first_number || special.contains(key) {
+                let misses_some = some_may_be_missed && member.outlet.is_behind();
+                if member.joined > first_number || misses_some || special.contains(key) {
                     special.insert(*key);
                 } else {
                     member.outlet.write(&batch, &to_all);
@@ -151,12 +155,12 @@ impl Outgoing {
             let (outlet, joined) = (Rc::clone(&member.outlet), member.joined);
             indexes.extend_from_slice(&broadcasts);
             indexes.sort_unstable();
+            let is_behind = outlet.is_behind();
             let mut runs = Vec::new();
             for part in indexes.into_iter().map(|index| &parts[index as usize]) {
-                match &part.target {
-                    Target::All { except } if part.number < joined || except.contains(&key) => {}
-                    Target::All { .. } | Target::One(_) => push_run(&mut runs, &part.bytes),
-                    Target::Close(_, close) => {
+                match (&part.target, &part.when_behind) {
+                    (Target::All { except }, _) if part.number < joined || except.contains(&key) => {}
+                    (Target::Close(_, close), _) => {
                         outlet.write(batch, &runs);
                         runs.clear();
                         match close {
@@ -167,6 +171,13 @@ impl Outgoing {
                         self.outlets.remove(&key);
                         break;
                     }
+                    (_, WhenBehind::Drop) if is_behind => {}
+                    (_, WhenBehind::KeepNewest(newest)) if is_behind => {
+                        outlet.write(batch, &runs);
+                        runs.clear();
+                        outlet.write_newest(batch, &part.bytes, newest);
+                    }
+                    _ => push_run(&mut runs, &part.bytes),
                 }
             }
             if !runs.is_empty() {
