@@ -73,8 +73,9 @@ impl Flow {
             if let Err(error) = self.commits.poll(cx, hosted) {
                 return Poll::Ready(HookEnd::CommitFailed(error));
             }
-            self.flush(cx, hosted);
+            // Its time runs from before its output leaves.
             let late = late.get_or_insert_with(|| Late::new(&state));
+            self.flush(cx, hosted);
             late.poll(cx, &state, hosted.room().address(), hook).map(HookEnd::Panicked)
         })
         .await;
