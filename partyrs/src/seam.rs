@@ -248,9 +248,18 @@ impl Hosted {
         self.room.ledger().is_quiet()
     }
 
-    /// A commit failed: what is held is dropped, and replies are told.
-    pub fn give_up(&self, error: &CommitError) {
-        self.room.ledger().give_up(error);
+    /// The room ends: takes out the output that waits and never leaves. Tell the replies,
+    /// and drop each where a panic is caught.
+    #[must_use]
+    pub fn give_up(&self) -> Vec<Output> {
+        self.room.ledger().give_up()
+    }
+
+    /// The room ends: takes out every connection. Drop each where a panic is caught, for they
+    /// hold what the before-hook left.
+    #[must_use]
+    pub fn take_connections(&mut self) -> Vec<Connection> {
+        self.room.members_mut().take()
     }
 }
 
