@@ -275,6 +275,17 @@ impl Ledger {
         state.held_bytes = 0;
         std::mem::take(&mut state.output).into()
     }
+
+    /// Takes out the tasks that wait; they never start.
+    pub(crate) fn take_tasks(&self) -> Vec<Output> {
+        let mut state = self.state();
+        let is_task = |output: &Output| matches!(output.effect, Effect::Spawn(_));
+        let (tasks, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut state.output).into_iter().partition(is_task);
+        state.output = others.into();
+        state.held_bytes -= tasks.iter().map(Output::len_bytes).sum::<usize>();
+        tasks
+    }
 }
 
 impl State {

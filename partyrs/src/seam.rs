@@ -255,6 +255,13 @@ impl Hosted {
         self.room.ledger().give_up()
     }
 
+    /// The server value ends: takes out the tasks that wait and never start. Drop each where
+    /// a panic is caught.
+    #[must_use]
+    pub fn take_tasks(&self) -> Vec<Output> {
+        self.room.ledger().take_tasks()
+    }
+
     /// The room ends: takes out every connection. Drop each where a panic is caught, for they
     /// hold what the before-hook left.
     #[must_use]

@@ -231,3 +231,27 @@ async fn plain_get(addr: std::net::SocketAddr, path: &str) -> String {
     soon(tcp.read_to_end(&mut answer)).await.unwrap();
     String::from_utf8(answer).unwrap()
 }
+
+#[tokio::test]
+async fn a_task_that_has_not_started_ends_with_the_server_that_spawned_it() {
+    let field = Field::begin().await;
+    let mut ada = field.host.join("lobby").await;
+    assert_eq!(starts_count(&mut ada).await, "1");
+
+    // Spawned by the hook that fails.
+    ada.send("task, then panic").await;
+    assert_eq!(ada.next_text().await, "error in on_message");
+    ada.hears_nothing().await;
+
+    // Spawned by an earlier hook, held back by a commit.
+    field.engine.hold();
+    let begun = field.engine.arrived_count();
+    for order in ["put", "task", "panic"] {
+        ada.send(order).await;
+    }
+    field.host.until(|_| field.engine.arrived_count() > begun + 1).await;
+    field.engine.recover();
+    assert_eq!(ada.next_text().await, "error in on_message");
+    assert_eq!(starts_count(&mut ada).await, "3");
+    ada.hears_nothing().await;
+}

@@ -586,6 +586,7 @@ impl<S: PartyServer> RoomTask<S> {
         self.flow.tasks.abort_all();
         self.flow.tasks.detach_all();
         drop_each_quietly(&self.address, std::mem::take(&mut self.flow.startable));
+        drop_each_quietly(&self.address, self.hosted.take_tasks());
         drop_quietly(&self.address, self.server.take());
         tracing::info!(room = %self.address, "room restarts in place");
         self.start().await
