@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use partyrs::seam::{RoomHost, Work};
 use partyrs::storage::StorageEngine;
 use partyrs::{CallError, RoomAddress};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::event::RoomEvent;
@@ -26,11 +27,14 @@ pub(crate) struct Calls {
     engine: Arc<dyn StorageEngine>,
     /// Weak, for handles may outlive the host.
     state: Weak<State>,
+    /// Whose timers calls use: a handle may be used where there are none.
+    runtime: Handle,
 }
 
 impl Calls {
+    /// Called on the host's runtime.
     pub(crate) fn new(engine: Arc<dyn StorageEngine>, state: Weak<State>) -> Self {
-        Self { engine, state }
+        Self { engine, state, runtime: Handle::current() }
     }
 }
 
@@ -42,6 +46,7 @@ impl RoomHost for Calls {
     fn call(&self, callee: RoomAddress, work: Box<dyn Work>) -> BoxFuture<'static, Result<(), CallError>> {
         let caller = RUNNING.with_borrow(Clone::clone);
         let state = self.state.upgrade();
+        let runtime = self.runtime.clone();
         Box::pin(async move {
             if caller.as_ref() == Some(&callee) {
                 // The hook would wait for itself to end.
@@ -59,8 +64,15 @@ impl RoomHost for Calls {
                 // The room drops a call unanswered only if it ends in the middle of it.
                 answer.await.unwrap_or(Err(CallError::Failed))
             };
-            let answer = state.clock.timeout(state.config.call_timeout, call).await;
-            answer.unwrap_or(Err(CallError::TimedOut))
+            let late = {
+                let _in_runtime = runtime.enter();
+                state.clock.sleep(state.config.call_timeout)
+            };
+            tokio::select! {
+                biased;
+                answer = call => answer,
+                () = late => Err(CallError::TimedOut),
+            }
         })
     }
 }
