@@ -2,16 +2,17 @@
 //! that are dropped half-way, handles in foreign threads, rooms that end while others come.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
 use partyrs::prelude::*;
-use partyrs::storage::CommitError;
+use partyrs::storage::{CommitError, MemoryEngine};
 use partyrs_runtime::Host;
 use partyrs_runtime::testing::{TestClient, TestHost, soon};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::held::HeldEngine;
 
@@ -254,4 +255,204 @@ async fn a_task_that_has_not_started_ends_with_the_server_that_spawned_it() {
     assert_eq!(ada.next_text().await, "error in on_message");
     assert_eq!(starts_count(&mut ada).await, "3");
     ada.hears_nothing().await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_killed_drops_what_its_rooms_hold_one_by_one() {
+    let field = Field::begin().await;
+    let mut ada = field.host.connect("/party/lobby?grenade=1").await;
+    let mut bob = field.host.connect("/party/lobby?grenade=1").await;
+    field.engine.hold();
+    for order in ["put", "tasks", "ready"] {
+        ada.send(order).await;
+    }
+    ada.hears_nothing().await;
+
+    field.host.kill().await;
+
+    assert_eq!((ada.closed().await.0, bob.closed().await.0), (1006, 1006));
+}
+
+/// Blocks its shard until the test lets it go, and counts what it is asked.
+struct Counter;
+
+type Doors = Arc<Mutex<std::sync::mpsc::Receiver<()>>>;
+
+impl PartyServer for Counter {
+    type Message = String;
+
+    async fn on_start(room: &Room) -> Result<Self> {
+        if let Ok(handles) = room.env::<mpsc::UnboundedSender<RoomHandle<Counter>>>() {
+            let _ = handles.send(room.handle());
+        }
+        Ok(Counter)
+    }
+
+    async fn on_message(&mut self, room: &Room, sender: &Connection, order: String) -> Result<()> {
+        match order.as_str() {
+            "wait" => {
+                sender.send("waiting")?;
+                room.env::<Arc<Semaphore>>()?.acquire().await?.forget();
+            }
+            _ => sender.send(self.add(room).await?.to_string())?,
+        }
+        Ok(())
+    }
+
+    async fn on_request(&mut self, room: &Room, request: Request) -> Result<Response> {
+        if request.uri().query() == Some("block") {
+            room.env::<mpsc::UnboundedSender<()>>()?.send(())?;
+            let _ = room.env::<Doors>()?.lock().unwrap().recv();
+        }
+        Ok(Response::text(self.add(room).await?.to_string()))
+    }
+}
+
+impl Counter {
+    async fn add(&mut self, room: &Room) -> Result<u64> {
+        let count = room.storage().get("count").await?.unwrap_or(0) + 1;
+        room.storage().put("count", &count)?;
+        Ok(count)
+    }
+}
+
+/// A room whose task has not had its first turn yet.
+#[tokio::test]
+async fn who_waits_for_a_room_that_never_began_is_refused_when_the_host_ends() {
+    let (begun, mut is_begun) = mpsc::unbounded_channel::<()>();
+    let (open, door) = std::sync::mpsc::channel();
+    let doors: Doors = Arc::new(Mutex::new(door));
+    let builder = Host::builder().party::<Counter>("main").config(|config| config.shards = 1);
+    let host = TestHost::of(builder.env(begun).env(doors)).await;
+    let addr = host.addr();
+    let blocked = tokio::spawn(plain_get(addr, "/party/a?block"));
+    soon(is_begun.recv()).await.unwrap();
+    let waiting = tokio::spawn(plain_get(addr, "/party/b"));
+    host.until(|host| host.rooms_count() == 2).await;
+
+    drop(host);
+    open.send(()).unwrap();
+
+    assert!(soon(waiting).await.unwrap().starts_with("HTTP/1.1 503"));
+    assert!(soon(blocked).await.unwrap().starts_with("HTTP/1.1 "));
+}
+
+/// The clock of the machine, and a thread whose runtime has no timers.
+#[tokio::test]
+async fn a_handle_works_on_a_thread_that_knows_nothing_of_the_host() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let (handles, mut opened) = mpsc::unbounded_channel::<RoomHandle<Counter>>();
+    let builder = Host::builder().party::<Counter>("main").env(handles);
+    let host = builder.storage(Arc::new(MemoryEngine::new())).build().unwrap();
+    let served = tokio::spawn(host.serve(addr));
+    soon(async {
+        while tokio::net::TcpStream::connect(addr).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(plain_get(addr, "/party/a").await.ends_with("\r\n\r\n1"));
+    let handle = soon(opened.recv()).await.unwrap();
+
+    let elsewhere = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(handle.run(async |counter, room| counter.add(room).await))
+    });
+
+    let count = soon(tokio::task::spawn_blocking(|| elsewhere.join())).await.unwrap();
+    assert_eq!(count.expect("no panic").unwrap(), 2);
+    served.abort();
+}
+
+/// One place in the mailbox, and callers that go away while they wait for it.
+#[tokio::test]
+async fn calls_that_are_dropped_while_they_wait_leave_their_place_to_others() {
+    let (handles, mut opened) = mpsc::unbounded_channel::<RoomHandle<Counter>>();
+    let go_on = Arc::new(Semaphore::new(0));
+    let builder = Host::builder().party::<Counter>("main").env(handles).env(Arc::clone(&go_on));
+    let host = TestHost::of(builder.config(|config| config.mailbox_events_max = 1)).await;
+    let mut ada = host.join("lobby").await;
+    ada.send("wait").await;
+    assert_eq!(ada.next_text().await, "waiting");
+    let handle = soon(opened.recv()).await.unwrap();
+    let call = || Box::pin(handle.run(async |counter: &mut Counter, room| counter.add(room).await));
+    let mut cx = Context::from_waker(Waker::noop());
+
+    for _ in 0..3 {
+        let mut calls: Vec<_> = (0..100).map(|_| call()).collect();
+        for call in &mut calls {
+            assert!(call.as_mut().poll(&mut cx).is_pending());
+        }
+        // Those in the middle first: they must not take what others were promised.
+        calls.drain(20..60);
+    }
+    let mut last = call();
+    assert!(last.as_mut().poll(&mut cx).is_pending());
+    go_on.add_permits(1);
+
+    // The first that came is in the mailbox and is done though nobody waits; no other is.
+    assert_eq!(soon(last).await.unwrap(), 2);
+    ada.send("count").await;
+    assert_eq!(ada.next_text().await, "3");
+}
+
+/// Rooms are evicted all the time while requests, calls and members come from several threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_lost_between_a_room_that_is_evicted_and_those_who_come() {
+    const ROOMS: usize = 3;
+    const ROUNDS: usize = 60;
+    let (handles, mut opened) = mpsc::unbounded_channel::<RoomHandle<Counter>>();
+    let builder = Host::builder().party::<Counter>("main").env(handles);
+    let short = Duration::from_millis(1);
+    let host = TestHost::of(builder.config(|config| (config.idle_after, config.shards) = (short, 2))).await;
+    let host = Arc::new(host);
+    let mut rooms = Vec::new();
+    for room in 0..ROOMS {
+        host.get(&format!("/party/{room}")).await;
+        rooms.push(soon(opened.recv()).await.unwrap());
+    }
+    let ticking = tokio::spawn({
+        let host = Arc::clone(&host);
+        async move {
+            loop {
+                host.advance(short);
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let mut visitors = tokio::task::JoinSet::new();
+    for (room, handle) in rooms.into_iter().enumerate() {
+        let (calling, asking, joining) = (Arc::clone(&host), Arc::clone(&host), Arc::clone(&host));
+        visitors.spawn(async move {
+            let _host = calling;
+            for _ in 0..ROUNDS {
+                handle.run(async |counter, room| counter.add(room).await).await.unwrap();
+            }
+        });
+        visitors.spawn(async move {
+            for _ in 0..ROUNDS {
+                assert_eq!(asking.get(&format!("/party/{room}")).await.status(), 200);
+            }
+        });
+        visitors.spawn(async move {
+            for _ in 0..ROUNDS {
+                let mut client = joining.join(&room.to_string()).await;
+                client.send("count").await;
+                client.next_text().await;
+                client.close(Some((1000, ""))).await;
+            }
+        });
+    }
+    while let Some(visitor) = soon(visitors.join_next()).await {
+        visitor.unwrap();
+    }
+    let opened_count = std::iter::from_fn(|| opened.try_recv().ok()).count();
+    for room in 0..ROOMS {
+        let count = host.get(&format!("/party/{room}")).await;
+        assert_eq!(count.body(), (3 * ROUNDS + 2).to_string().as_bytes());
+    }
+    host.until(|host| (host.rooms_count(), host.connections_count()) == (0, 0)).await;
+    assert!(opened_count > ROOMS, "no room was evicted while others came: {opened_count}");
+    ticking.abort();
 }

@@ -105,14 +105,19 @@ struct Cleanup {
 
 impl<S: PartyServer> RoomTask<S> {
     /// Runs a room from its opening to its end.
-    pub(crate) async fn run(setup: RoomSetup) {
-        let RoomSetup { address, mailbox, state } = setup;
-        let mut cleanup = Cleanup {
-            address: address.clone(),
-            mailbox: Arc::clone(&mailbox),
-            state: Arc::clone(&state),
+    pub(crate) fn run(setup: RoomSetup) -> impl Future<Output = ()> {
+        // Made at once, for a shard may end before the task has its first turn.
+        let cleanup = Cleanup {
+            address: setup.address.clone(),
+            mailbox: Arc::clone(&setup.mailbox),
+            state: Arc::clone(&setup.state),
             epoch: None,
         };
+        Self::open_and_live(setup, cleanup)
+    }
+
+    async fn open_and_live(setup: RoomSetup, mut cleanup: Cleanup) {
+        let RoomSetup { address, mailbox, state } = setup;
         let opened = match state.engine.open(&address).await {
             Ok(opened) => opened,
             Err(error) => {
@@ -678,11 +683,11 @@ impl End {
     }
 }
 
-/// The last thing of a room, even if its task panics: the registry may open it again.
+/// The last thing of a room, even if its shard ends first: the registry may open it again.
 impl Drop for Cleanup {
     fn drop(&mut self) {
         for event in self.mailbox.close() {
-            event.refuse(&self.address, &Refusal::Broken);
+            event.refuse(&self.address, &Refusal::Unavailable);
         }
         if let Some(epoch) = self.epoch {
             self.state.engine.close(&self.address, epoch);
