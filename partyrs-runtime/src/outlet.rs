@@ -7,7 +7,7 @@
 //!
 //! The difficulty is the slow client: its backlog must neither delay the room nor pin the
 //! memory of others. So a backlog shares the bytes of a batch only where it is at least
-//! half of it, and over `outbox_bytes_max` the client gets what it has waiting, a Close
+//! half of it, short pieces are gathered, and over `outbox_bytes_max` the client gets what it has waiting, a Close
 //! with 1013, and nothing else.
 
 use std::cell::RefCell;
@@ -34,10 +34,18 @@ pub(crate) struct Outlet {
     drained: Notify,
 }
 
+/// What waits for the client, in order.
+#[derive(Default)]
+struct Outbox {
+    pieces: VecDeque<Bytes>,
+    /// Copies that come behind the pieces: one by one they would cost many times their bytes.
+    gathered: BytesMut,
+    bytes: usize,
+}
+
 #[derive(Default)]
 struct State {
-    outbox: VecDeque<Bytes>,
-    outbox_bytes: usize,
+    outbox: Outbox,
     ending: Option<Ending>,
     writer_runs: bool,
 }
@@ -81,13 +89,10 @@ impl Outlet {
             written -= skipped;
             let rest = run.start + skipped..run.end;
             if !rest.is_empty() {
-                let is_most = rest.len() * 2 >= batch.len();
-                let kept = if is_most { batch.slice(rest) } else { Bytes::copy_from_slice(&batch[rest]) };
-                state.outbox_bytes += kept.len();
-                state.outbox.push_back(kept);
+                state.outbox.keep(batch, rest);
             }
         }
-        if state.outbox_bytes > self.outbox_bytes_max {
+        if state.outbox.bytes > self.outbox_bytes_max {
             let reason = format!("Read too slowly: over {} bytes waited", self.outbox_bytes_max);
             self.end(&mut state, Ending::Violated { code: 1013, reason });
         }
@@ -100,7 +105,7 @@ impl Outlet {
         if state.ending.is_none() {
             let mut bytes = BytesMut::new();
             wire::put_close(&mut bytes, None);
-            self.queue(&mut state, bytes.freeze());
+            self.queue(&mut state, &bytes);
             state.ending = Some(Ending::Closed { code: 1005, reason: String::new() });
             self.ending.notify_one();
             self.run_writer(&mut state);
@@ -123,10 +128,10 @@ impl Outlet {
         if state.ending.is_some() {
             return;
         }
-        self.queue(&mut state, Bytes::copy_from_slice(frame));
+        self.queue(&mut state, frame);
         if wire::is_close(frame) {
             state.ending = Some(Ending::Answered);
-        } else if state.outbox_bytes > self.outbox_bytes_max {
+        } else if state.outbox.bytes > self.outbox_bytes_max {
             let reason = "Read too slowly".to_owned();
             self.end(&mut state, Ending::Violated { code: 1013, reason });
         }
@@ -182,7 +187,7 @@ impl Outlet {
         if let Ending::Closed { code, reason } | Ending::Violated { code, reason } = &ending {
             let mut bytes = BytesMut::new();
             wire::put_close(&mut bytes, Some((*code, reason)));
-            self.queue(state, bytes.freeze());
+            self.queue(state, &bytes);
         }
         if state.ending.is_none() {
             state.ending = Some(ending);
@@ -190,25 +195,21 @@ impl Outlet {
         self.ending.notify_one();
     }
 
-    /// Writes one whole frame or keeps what is left of it.
-    fn queue(&self, state: &mut State, frame: Bytes) {
-        let mut frame = frame;
+    /// Writes one whole frame, a short one, or keeps what is left of it.
+    fn queue(&self, state: &mut State, frame: &[u8]) {
+        let mut written = 0;
         if state.outbox.is_empty() {
             let all = 0..frame.len();
-            match self.try_write(&frame, std::slice::from_ref(&all)) {
-                Ok(count) => frame.advance(count),
+            match self.try_write(frame, std::slice::from_ref(&all)) {
+                Ok(count) => written = count,
                 Err(_) => return self.lose(state),
             }
         }
-        if !frame.is_empty() {
-            state.outbox_bytes += frame.len();
-            state.outbox.push_back(frame);
-        }
+        state.outbox.keep_copy(&frame[written..]);
     }
 
     fn lose(&self, state: &mut State) {
-        state.outbox.clear();
-        state.outbox_bytes = 0;
+        state.outbox = Outbox::default();
         if state.ending.is_none() {
             state.ending = Some(Ending::Lost);
         }
@@ -217,7 +218,7 @@ impl Outlet {
     }
 
     /// Writes as much as the socket takes now; returns how many bytes.
-    fn try_write(&self, batch: &Bytes, runs: &[Range<usize>]) -> io::Result<usize> {
+    fn try_write(&self, batch: &[u8], runs: &[Range<usize>]) -> io::Result<usize> {
         const SLICES_MAX: usize = 64;
         let mut written = 0;
         for runs in runs.chunks(SLICES_MAX) {
@@ -263,15 +264,9 @@ impl Outlet {
             if writable.is_err() {
                 self.lose(&mut state);
             }
-            while let Some(front) = state.outbox.front_mut() {
+            while let Some(front) = state.outbox.front() {
                 match self.tcp.try_write(front) {
-                    Ok(count) => {
-                        front.advance(count);
-                        if front.is_empty() {
-                            state.outbox.pop_front();
-                        }
-                        state.outbox_bytes -= count;
-                    }
+                    Ok(count) => state.outbox.advance(count),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(_) => self.lose(&mut state),
                 }
@@ -285,12 +280,101 @@ impl Outlet {
     }
 }
 
+impl Outbox {
+    /// At this length what is gathered becomes a piece.
+    const GATHERED_BYTES: usize = 64 << 10;
+
+    /// A piece that is shared costs this much beside its bytes, roughly.
+    const PIECE_BYTES: usize = 256;
+
+    fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Keeps a part of a batch: shared if it is most of it, else as a copy.
+    fn keep(&mut self, batch: &Bytes, part: Range<usize>) {
+        let is_most = part.len() * 2 >= batch.len();
+        if is_most && part.len() >= Self::PIECE_BYTES {
+            self.end_gathering();
+            self.bytes += part.len();
+            self.pieces.push_back(batch.slice(part));
+        } else {
+            self.keep_copy(&batch[part]);
+        }
+    }
+
+    fn keep_copy(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len();
+        self.gathered.extend_from_slice(bytes);
+        if self.gathered.len() >= Self::GATHERED_BYTES {
+            self.end_gathering();
+        }
+    }
+
+    /// The first piece that waits.
+    fn front(&mut self) -> Option<&Bytes> {
+        if self.pieces.is_empty() {
+            self.end_gathering();
+        }
+        self.pieces.front()
+    }
+
+    /// This many bytes of the first piece need not wait any more.
+    fn advance(&mut self, count: usize) {
+        let Some(front) = self.pieces.front_mut() else { return };
+        self.bytes -= count;
+        front.advance(count);
+        if front.is_empty() {
+            self.pieces.pop_front();
+        }
+    }
+
+    fn end_gathering(&mut self) {
+        if !self.gathered.is_empty() {
+            self.pieces.push_back(std::mem::take(&mut self.gathered).freeze());
+        }
+    }
+}
+
 impl std::fmt::Debug for Outlet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = self.state.borrow();
         f.debug_struct("Outlet")
-            .field("outbox_bytes", &state.outbox_bytes)
+            .field("outbox_bytes", &state.outbox.bytes)
             .field("ending", &state.ending)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_pieces_are_gathered_and_long_ones_shared_and_their_order_stays() {
+        let long = Bytes::from(vec![7; 1000]);
+        let mut outbox = Outbox::default();
+        let mut expected = Vec::new();
+        for number in 0..200_000_u32 {
+            outbox.keep_copy(&number.to_be_bytes()[2..]);
+            expected.extend_from_slice(&number.to_be_bytes()[2..]);
+            if number % 50_000 == 0 {
+                outbox.keep(&long, 100..700);
+                expected.extend_from_slice(&long[100..700]);
+                outbox.keep(&long, 700..900);
+                expected.extend_from_slice(&long[700..900]);
+            }
+        }
+        assert_eq!(outbox.bytes, expected.len());
+        assert!(outbox.pieces.len() < 20, "{} pieces", outbox.pieces.len());
+
+        let mut written = Vec::new();
+        while let Some(front) = outbox.front() {
+            let count = front.len().min(999);
+            written.extend_from_slice(&front[..count]);
+            outbox.advance(count);
+        }
+
+        assert!(written == expected && outbox.is_empty());
     }
 }
