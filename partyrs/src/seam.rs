@@ -64,7 +64,7 @@ pub enum Effect {
     Broadcast {
         /// The frame.
         frame: Frame,
-        /// The sockets that do not get it.
+        /// The sockets that do not get it, in the order of their keys.
         except: Vec<ConnectionKey>,
     },
     /// A frame to one connection.

@@ -43,6 +43,7 @@ struct Part {
 
 enum Target {
     All {
+        /// In their order.
         except: Vec<ConnectionKey>,
     },
     One(ConnectionKey),
@@ -154,7 +155,7 @@ impl Outgoing {
             let mut runs = Vec::new();
             for part in indexes.into_iter().map(|index| &parts[index as usize]) {
                 match &part.target {
-                    Target::All { except } if part.number < joined || except.contains(&key) => {}
+                    Target::All { except } if part.number < joined || except.binary_search(&key).is_ok() => {}
                     Target::All { .. } | Target::One(_) => push_run(&mut runs, &part.bytes),
                     Target::Close(_, close) => {
                         outlet.write(batch, &runs);
