@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
+use partyrs::Hook;
 use partyrs::prelude::*;
 use partyrs::storage::{CommitError, MemoryEngine};
 use partyrs_runtime::Host;
@@ -455,4 +456,247 @@ async fn nothing_is_lost_between_a_room_that_is_evicted_and_those_who_come() {
     host.until(|host| (host.rooms_count(), host.connections_count()) == (0, 0)).await;
     assert!(opened_count > ROOMS, "no room was evicted while others came: {opened_count}");
     ticking.abort();
+}
+
+/// Writes and tells in every hook that it has.
+struct Diligent {
+    starts_count: u32,
+}
+
+impl Diligent {
+    fn does(&mut self, room: &Room, hook: &str) -> Result<()> {
+        room.storage().put(hook, &self.starts_count)?;
+        room.broadcast(hook)?;
+        Ok(())
+    }
+}
+
+impl PartyServer for Diligent {
+    type Message = String;
+
+    async fn on_start(room: &Room) -> Result<Self> {
+        let starts_count = room.storage().get("starts").await?.unwrap_or(0) + 1;
+        room.storage().put("starts", &starts_count)?;
+        room.broadcast(format!("start {starts_count}"))?;
+        Ok(Self { starts_count })
+    }
+
+    async fn connection_tags(
+        &mut self,
+        room: &Room,
+        _: &Connection,
+        _: &ConnectContext,
+    ) -> Result<Vec<String>> {
+        self.does(room, "tags")?;
+        Ok(Vec::new())
+    }
+
+    async fn on_connect(&mut self, room: &Room, _: &Connection, _: &ConnectContext) -> Result<()> {
+        self.does(room, "connect")
+    }
+
+    async fn on_message(&mut self, room: &Room, _: &Connection, order: String) -> Result<()> {
+        match order.as_str() {
+            "panic" => panic!("as told"),
+            "task" => room.spawn(async { Err(Error::new("as told")) }),
+            _ => self.does(room, "message")?,
+        }
+        Ok(())
+    }
+
+    async fn on_invalid(&mut self, room: &Room, _: &Connection, _: &ParseError) -> Result<()> {
+        self.does(room, "invalid")
+    }
+
+    async fn on_close(&mut self, room: &Room, _: &Connection, _: &Close) -> Result<()> {
+        self.does(room, "close")
+    }
+
+    async fn on_error(&mut self, room: &Room, _: &Failure) {
+        self.does(room, "error").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_any_hook_tells_waits_for_what_it_wrote() {
+    let engine = Arc::new(HeldEngine::new());
+    engine.recover();
+    let builder = Host::builder().party::<Diligent>("main");
+    let host = TestHost::of(builder.storage(engine.clone())).await;
+    let mut ada = host.join("lobby").await;
+    assert_eq!((ada.next_text().await, ada.next_text().await), ("tags".into(), "connect".into()));
+    let mut others = Vec::new();
+    for (what, hooks) in [
+        ("join", &["tags", "connect"][..]),
+        ("say", &["message"]),
+        ("binary", &["invalid"]),
+        ("leave", &["close"]),
+        ("task", &["error"]),
+        ("panic", &["start 2", "error"]),
+    ] {
+        engine.hold();
+        let begun = engine.arrived_count();
+        match what {
+            "join" => others.push(host.join("lobby").await),
+            "binary" => ada.send(Frame::binary(vec![1])).await,
+            "leave" => drop(others.pop()),
+            order => ada.send(order).await,
+        }
+        host.until(|_| engine.arrived_count() == begun + hooks.len()).await;
+        ada.hears_nothing().await;
+        engine.recover();
+        for hook in hooks {
+            assert_eq!(&ada.next_text().await, hook, "after {what}");
+        }
+    }
+}
+
+/// Fails where it is told to, and then in `on_error` as well.
+struct Doomed;
+
+impl PartyServer for Doomed {
+    type Message = String;
+
+    async fn on_start(_: &Room) -> Result<Self> {
+        Ok(Doomed)
+    }
+
+    async fn on_connect(&mut self, _: &Room, connection: &Connection, _: &ConnectContext) -> Result<()> {
+        Ok(connection.set_state("joined")?)
+    }
+
+    async fn on_message(&mut self, room: &Room, sender: &Connection, order: String) -> Result<()> {
+        match order.as_str() {
+            // Everything that can be taken back, around a sync.
+            "all" => {
+                sender.set_state("before the sync")?;
+                room.storage().put("k", "before the sync")?;
+                room.storage().sync().await;
+                sender.set_state("after the sync")?;
+                room.storage().put("k", "after the sync")?;
+                sender.set_state("once more")?;
+                sender.close(4000, "never seen")?;
+                room.storage().delete_all();
+                room.broadcast("never seen")?;
+                panic!("as told");
+            }
+            "close, put, panic" => {
+                sender.close(4000, "seen")?;
+                room.storage().put("k", "never there")?;
+                panic!("as told");
+            }
+            "show" => {
+                let stored: Option<String> = room.storage().get("k").await?;
+                let state: Option<String> = sender.state()?;
+                room.broadcast(format!("{stored:?} {state:?} {}", room.connections_count()))?;
+            }
+            _ => panic!("as told"),
+        }
+        Ok(())
+    }
+
+    async fn on_close(&mut self, _: &Room, _: &Connection, _: &Close) -> Result<()> {
+        panic!("in on_close")
+    }
+
+    async fn on_error(&mut self, room: &Room, failure: &Failure) {
+        if failure.hook != Hook::Close {
+            room.storage().put("k", "never there").unwrap();
+            let _ = room.broadcast("never seen");
+            panic!("in on_error");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hook_that_fails_and_an_on_error_that_fails_leave_what_the_sync_kept() {
+    let builder = Host::builder().party::<Doomed>("main");
+    let host = TestHost::of(builder.config(|config| config.restarts_max = 10)).await;
+    let (mut ada, mut bob) = (host.join("lobby").await, host.join("lobby").await);
+
+    ada.send("all").await;
+
+    ada.send("show").await;
+    let kept = r#"Some("before the sync") Some("before the sync") 2"#;
+    assert_eq!((ada.next_text().await, bob.next_text().await), (kept.to_owned(), kept.to_owned()));
+    ada.send("close, put, panic").await;
+    assert_eq!(ada.closed().await, (4000, "seen".to_owned()));
+    bob.send("show").await;
+    assert_eq!(bob.next_text().await, r#"Some("before the sync") Some("joined") 1"#);
+}
+
+/// Every `on_close` panics; the room breaks half-way, and nobody is left behind.
+#[tokio::test]
+async fn a_host_ends_though_every_on_close_panics() {
+    let host = TestHost::start::<Doomed>().await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(host.join("lobby").await);
+    }
+    let stopped = tokio::spawn(host.stop());
+    for client in &mut clients {
+        assert_eq!(client.closed().await, (1012, "Server is restarting".to_owned()));
+    }
+    drop(clients);
+    soon(stopped).await.unwrap();
+}
+
+/// Commits fail and land by turns while visitors come; whatever the timing, the room's count
+/// is the number of those who were told that theirs was done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_failed_commit_is_told_to_those_whose_write_is_gone_and_to_nobody_else() {
+    let engine = Arc::new(HeldEngine::new());
+    engine.recover();
+    let builder = Host::builder().party::<Counter>("main");
+    let host = Arc::new(TestHost::of(builder.storage(engine.clone())).await);
+    let mut visitors = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let host = Arc::clone(&host);
+        visitors.spawn(async move {
+            let mut done_count = 0;
+            for _ in 0..100 {
+                match host.get("/party/a").await.status().as_u16() {
+                    200 => done_count += 1,
+                    status => assert_eq!(status, 503),
+                }
+            }
+            done_count
+        });
+    }
+    for _ in 0..2 {
+        let host = Arc::clone(&host);
+        visitors.spawn(async move {
+            for _ in 0..100 {
+                drop(host.join("a").await);
+            }
+            0
+        });
+    }
+    let failing = tokio::spawn({
+        let engine = Arc::clone(&engine);
+        async move {
+            loop {
+                engine.fail_with(CommitError::Failed("the disk is gone".into()));
+                for_a_while(50).await;
+                engine.recover();
+                for_a_while(200).await;
+            }
+        }
+    });
+    let mut done_count = 0;
+    while let Some(visitor) = soon(visitors.join_next()).await {
+        done_count += visitor.unwrap();
+    }
+    failing.abort();
+    assert!(soon(failing).await.is_err());
+    engine.recover();
+
+    assert_eq!(host.get("/party/a").await.body(), (done_count + 1).to_string().as_bytes());
+    host.until(|host| host.connections_count() == 0).await;
+}
+
+async fn for_a_while(turns_count: usize) {
+    for _ in 0..turns_count {
+        tokio::task::yield_now().await;
+    }
 }

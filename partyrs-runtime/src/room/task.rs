@@ -630,11 +630,15 @@ impl<S: PartyServer> RoomTask<S> {
         let rolled_back = self.hosted.roll_back();
         drop_each_quietly(&address, rolled_back.output);
         drop_quietly(&address, self.server.take());
-        match &end {
-            End::Idle => tracing::debug!(room = %self.address, "room closed"),
+        let failure = match &end {
+            End::Idle => {
+                tracing::debug!(room = %self.address, "room closed");
+                None
+            }
             End::Refused(Refusal::CommitFailed(error)) => {
                 let members_count = self.hosted.members_count();
                 tracing::error!(room = %self.address, %error, members_count, "commit failed, room closed");
+                Some(error.clone())
             }
             End::Refused(_) => {
                 // Earlier hooks ended well; what they sent goes out when it is durable.
@@ -643,16 +647,14 @@ impl<S: PartyServer> RoomTask<S> {
                     Ok(()) if self.hosted.held().0 == 0 => Poll::Ready(Ok(())),
                     Ok(()) => Poll::Pending,
                 });
-                if landed.await.is_ok() {
-                    self.flow.outgoing.flush(&self.hosted, &mut self.flow.startable);
-                }
+                landed.await.err()
             }
-        }
+        };
+        // What follows only commits that have landed is not taken back with those that failed.
+        self.flow.outgoing.flush(&self.hosted, &mut self.flow.startable);
         for output in self.hosted.give_up() {
-            run_quietly(&address, || match (output.effect, &refusal) {
-                (Effect::Reply(reply), Refusal::CommitFailed(error)) => {
-                    reply(Delivered::CommitFailed(error.clone()));
-                }
+            run_quietly(&address, || match (output.effect, &failure) {
+                (Effect::Reply(reply), Some(error)) => reply(Delivered::CommitFailed(error.clone())),
                 (effect, _) => drop(effect),
             });
         }
