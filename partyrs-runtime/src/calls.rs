@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use partyrs::seam::{Caller, RoomHost, Work};
 use partyrs::storage::StorageEngine;
 use partyrs::{CallError, PartyName, Request, Response, RoomAddress};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::event::RoomEvent;
@@ -33,11 +34,14 @@ pub(crate) struct Calls {
     waits: Arc<Waits>,
     /// Weak, for handles may outlive the host.
     state: Weak<State>,
+    /// Whose timers calls use: a handle may be used where there are none.
+    runtime: Handle,
 }
 
 impl Calls {
+    /// Called on the host's runtime.
     pub(crate) fn new(engine: Arc<dyn StorageEngine>, state: Weak<State>) -> Self {
-        Self { engine, waits: Arc::default(), state }
+        Self { engine, waits: Arc::default(), state, runtime: Handle::current() }
     }
 
     /// Brings an event to `callee` and waits for its answer, within `call_timeout`.
@@ -49,6 +53,7 @@ impl Calls {
     ) -> BoxFuture<'static, Result<T, CallError>> {
         let caller = RUNNING.with_borrow(Clone::clone);
         let (state, waits) = (self.state.upgrade(), Arc::clone(&self.waits));
+        let runtime = self.runtime.clone();
         Box::pin(async move {
             let Some(state) = state else { return Err(CallError::Unavailable) };
             let Some(party) = state.party(&callee.party) else { return Err(CallError::Failed) };
@@ -64,8 +69,15 @@ impl Calls {
                 }
                 answer.await
             };
-            let answer = state.clock.timeout(state.config.call_timeout, call).await;
-            answer.unwrap_or(Err(CallError::TimedOut))
+            let late = {
+                let _in_runtime = runtime.enter();
+                state.clock.sleep(state.config.call_timeout)
+            };
+            tokio::select! {
+                biased;
+                answer = call => answer,
+                () = late => Err(CallError::TimedOut),
+            }
         })
     }
 }

@@ -6,9 +6,8 @@
 //! queue, so frames never mix. After a Close nothing more is written.
 //!
 //! The difficulty is the slow client: its backlog must neither delay the room nor pin the
-//! memory of others. So a backlog shares the bytes of a batch only where it is at least
-//! half of it, and over `outbox_bytes_max` the client gets what it has waiting, a Close
-//! with 1013, and nothing else.
+//! memory of others. How it waits is in `outbox.rs`; over `outbox_bytes_max` the client gets
+//! what it has waiting, a Close with 1013, and nothing else.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -17,7 +16,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
@@ -81,9 +80,7 @@ impl Outlet {
             written -= skipped;
             let rest = run.start + skipped..run.end;
             if !rest.is_empty() {
-                let is_most = rest.len() * 2 >= batch.len();
-                let kept = if is_most { batch.slice(rest) } else { Bytes::copy_from_slice(&batch[rest]) };
-                state.outbox.push(kept);
+                state.outbox.keep(batch, rest);
             }
         }
         self.check_backlog(&mut state);
@@ -99,7 +96,7 @@ impl Outlet {
     pub(crate) fn write_newest(self: &Rc<Self>, batch: &Bytes, run: &Range<usize>, key: &Arc<str>) {
         let mut state = self.state.borrow_mut();
         if state.ending.is_none() {
-            state.outbox.push_newest(key, Bytes::copy_from_slice(&batch[run.clone()]));
+            state.outbox.keep_newest(key, &batch[run.clone()]);
             self.check_backlog(&mut state);
             self.run_writer(&mut state);
         }
@@ -111,7 +108,7 @@ impl Outlet {
         if state.ending.is_none() {
             let mut bytes = BytesMut::new();
             wire::put_close(&mut bytes, None);
-            self.queue(&mut state, bytes.freeze());
+            self.queue(&mut state, &bytes);
             state.ending = Some(Ending::Closed { code: 1005, reason: String::new() });
             self.ending.notify_one();
             self.run_writer(&mut state);
@@ -134,7 +131,7 @@ impl Outlet {
         if state.ending.is_some() {
             return;
         }
-        self.queue(&mut state, Bytes::copy_from_slice(frame));
+        self.queue(&mut state, frame);
         if wire::is_close(frame) {
             state.ending = Some(Ending::Answered);
         } else {
@@ -200,7 +197,7 @@ impl Outlet {
         if let Ending::Closed { code, reason } | Ending::Violated { code, reason } = &ending {
             let mut bytes = BytesMut::new();
             wire::put_close(&mut bytes, Some((*code, reason)));
-            self.queue(state, bytes.freeze());
+            self.queue(state, &bytes);
         }
         if state.ending.is_none() {
             state.ending = Some(ending);
@@ -208,19 +205,17 @@ impl Outlet {
         self.ending.notify_one();
     }
 
-    /// Writes one whole frame or keeps what is left of it.
-    fn queue(&self, state: &mut State, frame: Bytes) {
-        let mut frame = frame;
+    /// Writes one whole frame, a short one, or keeps what is left of it.
+    fn queue(&self, state: &mut State, frame: &[u8]) {
+        let mut written = 0;
         if state.outbox.is_empty() {
             let all = 0..frame.len();
-            match self.try_write(&frame, std::slice::from_ref(&all)) {
-                Ok(count) => frame.advance(count),
+            match self.try_write(frame, std::slice::from_ref(&all)) {
+                Ok(count) => written = count,
                 Err(_) => return self.lose(state),
             }
         }
-        if !frame.is_empty() {
-            state.outbox.push(frame);
-        }
+        state.outbox.keep_copy(&frame[written..]);
     }
 
     fn lose(&self, state: &mut State) {
@@ -233,7 +228,7 @@ impl Outlet {
     }
 
     /// Writes as much as the socket takes now; returns how many bytes.
-    fn try_write(&self, batch: &Bytes, runs: &[Range<usize>]) -> io::Result<usize> {
+    fn try_write(&self, batch: &[u8], runs: &[Range<usize>]) -> io::Result<usize> {
         const SLICES_MAX: usize = 64;
         let mut written = 0;
         for runs in runs.chunks(SLICES_MAX) {

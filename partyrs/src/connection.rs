@@ -297,6 +297,10 @@ impl Members {
         Some(connection)
     }
 
+    pub(crate) fn take(&mut self) -> Vec<Connection> {
+        std::mem::take(self).by_key.into_values().collect()
+    }
+
     pub(crate) fn get(&self, key: ConnectionKey) -> Option<&Connection> {
         self.by_key.get(&key)
     }

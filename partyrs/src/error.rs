@@ -5,6 +5,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::close::CloseFrame;
 use crate::connection::ConnectionId;
@@ -173,14 +174,31 @@ impl fmt::Display for Error {
             (Face::Close(close), _) => write!(f, "close {close}"),
             (Face::None, None) => f.write_str("unknown error"),
             (Face::None, Some(cause)) => {
-                write!(f, "{cause}")?;
-                let mut source = cause.source();
-                while let Some(cause) = source {
-                    write!(f, ": {cause}")?;
-                    source = cause.source();
-                }
-                Ok(())
+                // User code, and shown where nobody expects any: in a log line, in an answer.
+                let text = catch_unwind(AssertUnwindSafe(|| text_of(&**cause)));
+                f.write_str(text.as_deref().unwrap_or("an error that panics when it is shown"))
             }
+        }
+    }
+}
+
+fn text_of(cause: &dyn StdError) -> String {
+    let mut text = cause.to_string();
+    let mut source = cause.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// An error ends outside of the hook that returned it, so a panic of the cause's ends here.
+impl Drop for Error {
+    fn drop(&mut self) {
+        if let Some(cause) = self.cause.take() {
+            // The panic hook has reported it.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(cause)));
         }
     }
 }

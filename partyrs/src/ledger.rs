@@ -14,8 +14,8 @@ use bytes::Bytes;
 
 use crate::close::CloseFrame;
 use crate::connection::ConnectionKey;
-use crate::seam::{Delivered, Effect, Output};
-use crate::storage::{CommitError, Known, StorageError, StorageLimits, Writes};
+use crate::seam::{Effect, Output};
+use crate::storage::{Known, StorageError, StorageLimits, Writes};
 
 /// Shared by a room and its connections; one lock, held for a few lines, no user code under it.
 #[derive(Debug)]
@@ -278,18 +278,22 @@ impl Ledger {
         state.in_flight.is_empty() && state.output.is_empty()
     }
 
-    /// A commit failed: nothing that is held may leave. Replies are told why.
-    pub(crate) fn give_up(&self, error: &CommitError) {
-        let held = {
-            let mut state = self.state();
-            state.held_bytes = 0;
-            std::mem::take(&mut state.output)
-        };
-        for output in held {
-            if let Effect::Reply(reply) = output.effect {
-                reply(Delivered::CommitFailed(error.clone()));
-            }
-        }
+    /// Takes out all output that waits; it never leaves.
+    pub(crate) fn give_up(&self) -> Vec<Output> {
+        let mut state = self.state();
+        state.held_bytes = 0;
+        std::mem::take(&mut state.output).into()
+    }
+
+    /// Takes out the tasks that wait; they never start.
+    pub(crate) fn take_tasks(&self) -> Vec<Output> {
+        let mut state = self.state();
+        let is_task = |output: &Output| matches!(output.effect, Effect::Spawn(_));
+        let (tasks, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut state.output).into_iter().partition(is_task);
+        state.output = others.into();
+        state.held_bytes -= tasks.iter().map(Output::len_bytes).sum::<usize>();
+        tasks
     }
 }
 

@@ -151,14 +151,12 @@ impl Room {
     ) -> Result<usize, EncodeError> {
         let when_behind = message.when_behind();
         let frame = message.into_frame()?;
-        let mut keys: Vec<ConnectionKey> = Vec::new();
-        let mut open_count = 0;
-        for connection in except.iter().flat_map(|id| self.members.with_id(id)) {
-            if !keys.contains(&connection.key()) {
-                keys.push(connection.key());
-                open_count += usize::from(connection.is_open());
-            }
-        }
+        let excepted = except.iter().flat_map(|id| self.members.with_id(id));
+        let mut keys: Vec<ConnectionKey> = excepted.map(Connection::key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let is_open = |key: &&ConnectionKey| self.members.get(**key).is_some_and(Connection::is_open);
+        let open_count = keys.iter().filter(is_open).count();
         Ok(self.ledger.broadcast(Effect::Broadcast { frame, except: keys, when_behind }, open_count))
     }
 

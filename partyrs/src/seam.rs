@@ -83,7 +83,7 @@ pub enum Effect {
     Broadcast {
         /// The frame.
         frame: Frame,
-        /// The sockets that do not get it.
+        /// The sockets that do not get it, in the order of their keys.
         except: Vec<ConnectionKey>,
         /// What becomes of it for a client that is behind.
         when_behind: WhenBehind,
@@ -303,9 +303,25 @@ impl Hosted {
         self.room.ledger().is_quiet()
     }
 
-    /// A commit failed: what is held is dropped, and replies are told.
-    pub fn give_up(&self, error: &CommitError) {
-        self.room.ledger().give_up(error);
+    /// The room ends: takes out the output that waits and never leaves. Tell the replies,
+    /// and drop each where a panic is caught.
+    #[must_use]
+    pub fn give_up(&self) -> Vec<Output> {
+        self.room.ledger().give_up()
+    }
+
+    /// The server value ends: takes out the tasks that wait and never start. Drop each where
+    /// a panic is caught.
+    #[must_use]
+    pub fn take_tasks(&self) -> Vec<Output> {
+        self.room.ledger().take_tasks()
+    }
+
+    /// The room ends: takes out every connection. Drop each where a panic is caught, for they
+    /// hold what the before-hook left.
+    #[must_use]
+    pub fn take_connections(&mut self) -> Vec<Connection> {
+        self.room.members_mut().take()
     }
 }
 

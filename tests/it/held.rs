@@ -36,6 +36,11 @@ impl HeldEngine {
         self.let_through.add_permits(count);
     }
 
+    /// From now on every commit waits.
+    pub(crate) fn hold(&self) {
+        self.let_through.forget_permits(usize::MAX >> 4);
+    }
+
     /// From now on every commit fails at once.
     pub(crate) fn fail_with(&self, error: CommitError) {
         self.failure.send_replace(Some(error));

@@ -170,7 +170,11 @@ async fn read(
                 let _ = socket.next().await;
                 return End::Known(client_close(close.as_ref()));
             }
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
+                // No mailbox holds up who sends only these; the others of the shard come first.
+                tokio::task::coop::consume_budget().await;
+                continue;
+            }
             Some(Err(error)) => return failed(outlet, &error),
             None => return End::Known(Close::lost()),
         };

@@ -44,6 +44,7 @@ struct Part {
 
 enum Target {
     All {
+        /// In their order.
         except: Vec<ConnectionKey>,
     },
     One(ConnectionKey),
@@ -159,7 +160,8 @@ impl Outgoing {
             let mut runs = Vec::new();
             for part in indexes.into_iter().map(|index| &parts[index as usize]) {
                 match (&part.target, &part.when_behind) {
-                    (Target::All { except }, _) if part.number < joined || except.contains(&key) => {}
+                    (Target::All { except }, _)
+                        if part.number < joined || except.binary_search(&key).is_ok() => {}
                     (Target::Close(_, close), _) => {
                         outlet.write(batch, &runs);
                         runs.clear();

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use partyrs::seam::{ConnectionKey, Delivered, Effect, Hosted, Reply, Work, panic_error};
 use partyrs::storage::Opened;
@@ -39,7 +40,7 @@ use crate::event::{Join, Refusal, RoomEvent, close_frame};
 use crate::host::State;
 use crate::mailbox::Mailbox;
 use crate::party::RoomSetup;
-use crate::quietly::drop_quietly;
+use crate::quietly::{drop_each_quietly, drop_quietly, run_quietly};
 use crate::shutdown::Pacer;
 
 /// Events taken in one turn, before the room writes and lets others of its shard run.
@@ -104,14 +105,19 @@ struct Cleanup {
 
 impl<S: PartyServer> RoomTask<S> {
     /// Runs a room from its opening to its end.
-    pub(crate) async fn run(setup: RoomSetup) {
-        let RoomSetup { address, mailbox, state } = setup;
-        let mut cleanup = Cleanup {
-            address: address.clone(),
-            mailbox: Arc::clone(&mailbox),
-            state: Arc::clone(&state),
+    pub(crate) fn run(setup: RoomSetup) -> impl Future<Output = ()> {
+        // Made at once, for a shard may end before the task has its first turn.
+        let cleanup = Cleanup {
+            address: setup.address.clone(),
+            mailbox: Arc::clone(&setup.mailbox),
+            state: Arc::clone(&setup.state),
             epoch: None,
         };
+        Self::open_and_live(setup, cleanup)
+    }
+
+    async fn open_and_live(setup: RoomSetup, mut cleanup: Cleanup) {
+        let RoomSetup { address, mailbox, state } = setup;
         let opened = match state.engine.open(&address).await {
             Ok(opened) => opened,
             Err(error) => {
@@ -124,7 +130,14 @@ impl<S: PartyServer> RoomTask<S> {
         };
         cleanup.epoch = Some(opened.epoch);
         let mut room = Self::new(address, mailbox, state, opened);
-        let Err(end) = room.live().await;
+        let end = match AssertUnwindSafe(room.live()).catch_unwind().await {
+            Ok(Err(end)) => end,
+            Err(panic) => {
+                let error = panic_error(&*panic);
+                tracing::error!(room = %room.address, %error, "panic outside of the hooks, room closed");
+                End::Refused(Refusal::Broken)
+            }
+        };
         room.finish(end).await;
         drop(cleanup);
     }
@@ -282,7 +295,7 @@ impl<S: PartyServer> RoomTask<S> {
         };
         tracing::error!(room = %self.address, hook = %Hook::Start, %error, "room failed to start");
         let rolled_back = self.hosted.roll_back();
-        drop_quietly(&self.address, rolled_back);
+        drop_each_quietly(&self.address, rolled_back.output);
         Err(End::Refused(Refusal::StartFailed { text: self.state.failure_text(&error).into() }))
     }
 
@@ -516,7 +529,7 @@ impl<S: PartyServer> RoomTask<S> {
         };
         let rolled_back = self.hosted.roll_back();
         let memory_is_stale = rolled_back.memory_is_stale;
-        drop_quietly(&self.address, rolled_back);
+        drop_each_quietly(&self.address, rolled_back.output);
         let is_answer = !panicked && error.is_answer_to(hook);
         let id = key.and_then(|key| self.hosted.connection(key)).map(|connection| connection.id().clone());
         let id = id.or(gone);
@@ -577,7 +590,8 @@ impl<S: PartyServer> RoomTask<S> {
     async fn restart(&mut self) -> Lives {
         self.flow.tasks.abort_all();
         self.flow.tasks.detach_all();
-        drop_quietly(&self.address, std::mem::take(&mut self.flow.startable));
+        drop_each_quietly(&self.address, std::mem::take(&mut self.flow.startable));
+        drop_each_quietly(&self.address, self.hosted.take_tasks());
         drop_quietly(&self.address, self.server.take());
         tracing::info!(room = %self.address, "room restarts in place");
         self.start().await
@@ -599,7 +613,7 @@ impl<S: PartyServer> RoomTask<S> {
             HookEnd::Panicked(error) => {
                 tracing::error!(room = %self.address, hook = %Hook::Error, %error, panicked = true, "hook failed");
                 let rolled_back = self.hosted.roll_back();
-                drop_quietly(&self.address, rolled_back);
+                drop_each_quietly(&self.address, rolled_back.output);
                 self.count_panic()?;
                 self.restart().await
             }
@@ -608,17 +622,23 @@ impl<S: PartyServer> RoomTask<S> {
 
     /// The end of the room, whatever the reason.
     async fn finish(mut self, end: End) {
+        let address = self.address.clone();
         let refused = self.mailbox.close();
         let refusal = end.refusal();
         self.flow.tasks.abort_all();
         self.flow.tasks.detach_all();
         let rolled_back = self.hosted.roll_back();
-        drop_quietly(&self.address, (self.server.take(), rolled_back));
-        match &end {
-            End::Idle => tracing::debug!(room = %self.address, "room closed"),
+        drop_each_quietly(&address, rolled_back.output);
+        drop_quietly(&address, self.server.take());
+        let failure = match &end {
+            End::Idle => {
+                tracing::debug!(room = %self.address, "room closed");
+                None
+            }
             End::Refused(Refusal::CommitFailed(error)) => {
                 let members_count = self.hosted.members_count();
                 tracing::error!(room = %self.address, %error, members_count, "commit failed, room closed");
+                Some(error.clone())
             }
             End::Refused(_) => {
                 // Earlier hooks ended well; what they sent goes out when it is durable.
@@ -627,21 +647,32 @@ impl<S: PartyServer> RoomTask<S> {
                     Ok(()) if self.hosted.held().0 == 0 => Poll::Ready(Ok(())),
                     Ok(()) => Poll::Pending,
                 });
-                if landed.await.is_ok() {
-                    self.flow.outgoing.flush(&self.hosted, &mut self.flow.startable);
-                }
+                landed.await.err()
             }
-        }
-        if let Refusal::CommitFailed(error) = &refusal {
-            self.hosted.give_up(error);
+        };
+        // What follows only commits that have landed is not taken back with those that failed.
+        self.flow.outgoing.flush(&self.hosted, &mut self.flow.startable);
+        for output in self.hosted.give_up() {
+            run_quietly(&address, || match (output.effect, &failure) {
+                (Effect::Reply(reply), Some(error)) => reply(Delivered::CommitFailed(error.clone())),
+                (effect, _) => drop(effect),
+            });
         }
         self.flow.outgoing.close_all(&refusal.close_frame());
-        let address = self.address.clone();
         for event in refused {
             event.refuse(&address, &refusal);
         }
         self.flow.commits.settled().await;
-        drop_quietly(&address, self);
+    }
+}
+
+/// Drops what the user put into the room, value by value; on a shard that ends, too.
+impl<S> Drop for RoomTask<S> {
+    fn drop(&mut self) {
+        drop_quietly(&self.address, self.server.take());
+        drop_each_quietly(&self.address, std::mem::take(&mut self.flow.startable));
+        drop_each_quietly(&self.address, self.hosted.give_up());
+        drop_each_quietly(&self.address, self.hosted.take_connections());
     }
 }
 
@@ -654,11 +685,11 @@ impl End {
     }
 }
 
-/// The last thing of a room, even if its task panics: the registry may open it again.
+/// The last thing of a room, even if its shard ends first: the registry may open it again.
 impl Drop for Cleanup {
     fn drop(&mut self) {
         for event in self.mailbox.close() {
-            event.refuse(&self.address, &Refusal::Broken);
+            event.refuse(&self.address, &Refusal::Unavailable);
         }
         if let Some(epoch) = self.epoch {
             self.state.engine.close(&self.address, epoch);
