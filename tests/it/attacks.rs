@@ -341,7 +341,8 @@ async fn who_waits_for_a_room_that_never_began_is_refused_when_the_host_ends() {
 /// The clock of the machine, and a thread whose runtime has no timers.
 #[tokio::test]
 async fn a_handle_works_on_a_thread_that_knows_nothing_of_the_host() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Below the ports that the system gives out, so that no other test has it.
+    let port = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
     let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let (handles, mut opened) = mpsc::unbounded_channel::<RoomHandle<Counter>>();
     let builder = Host::builder().party::<Counter>("main").env(handles);

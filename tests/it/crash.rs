@@ -1,7 +1,8 @@
 //! Kill -9 of a real server process: nothing that a client saw is lost.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -20,6 +21,9 @@ const WRITERS: u64 = 3;
 /// So that the last 200 messages, which a newcomer is shown, are all of a round.
 const MESSAGES_PER_WRITER: u64 = 60;
 
+/// What the server says when it accepts connections, before its address.
+const LISTENS: &str = "listening on http://";
+
 /// A server process; killed when it is dropped.
 struct Server {
     child: Child,
@@ -31,22 +35,18 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 impl Server {
     /// Starts the chat example on this data and waits until it accepts connections.
     async fn start(data: &Path) -> Self {
-        let addr = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
-        let child = Command::new(example("chat"))
-            .env("PARTYRS_ADDR", addr.to_string())
+        let mut child = Command::new(example("chat"))
+            .env("PARTYRS_ADDR", "127.0.0.1:0")
             .env("PARTYRS_DATA", data)
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("the chat example starts");
-        let server = Self { child, addr };
-        soon(async {
-            while TcpStream::connect(addr).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
-        server
+        let said = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let listens =
+            move || said.map_while(Result::ok).find_map(|line| line.strip_prefix(LISTENS)?.parse().ok());
+        let addr = soon(tokio::task::spawn_blocking(listens)).await.expect("lines of text");
+        Self { child, addr: addr.expect("an address, on which it listens") }
     }
 
     /// Kill -9.

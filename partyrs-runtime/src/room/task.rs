@@ -69,6 +69,9 @@ pub(crate) struct RoomTask<S> {
     idle: Option<Sleep>,
     /// Set when the host shuts down.
     drain: Option<Drain>,
+    /// The answer to the event with which the room ends. Given when the mailbox is closed: who
+    /// hears it may come again at once, and must not meet the room that ends.
+    last_answer: Option<Box<dyn FnOnce()>>,
 }
 
 struct Drain {
@@ -158,6 +161,7 @@ impl<S: PartyServer> RoomTask<S> {
             turn_events_count: 0,
             idle: None,
             drain: None,
+            last_answer: None,
         }
     }
 
@@ -407,7 +411,7 @@ impl<S: PartyServer> RoomTask<S> {
             },
             Err(end) => {
                 let refusal = end.refusal();
-                drop(reply.send(Err(refusal)));
+                self.last_answer = Some(Box::new(move || drop(reply.send(Err(refusal)))));
                 return Err(end);
             }
         };
@@ -435,7 +439,7 @@ impl<S: PartyServer> RoomTask<S> {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(CallError::of(&error)),
             Err(end) => {
-                drop(reply.send(Err(CallError::Failed)));
+                self.last_answer = Some(Box::new(move || drop(reply.send(Err(CallError::Failed)))));
                 return Err(end);
             }
         };
@@ -624,6 +628,9 @@ impl<S: PartyServer> RoomTask<S> {
     async fn finish(mut self, end: End) {
         let address = self.address.clone();
         let refused = self.mailbox.close();
+        if let Some(answer) = self.last_answer.take() {
+            answer();
+        }
         let refusal = end.refusal();
         self.flow.tasks.abort_all();
         self.flow.tasks.detach_all();
