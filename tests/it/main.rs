@@ -17,6 +17,7 @@ mod http;
 mod outage;
 mod parties;
 mod rollback;
+mod scenarios;
 mod script;
 mod shutdown;
 mod storage;
