@@ -19,6 +19,7 @@ mod kinds;
 mod outage;
 mod parties;
 mod rollback;
+mod scenarios;
 mod script;
 mod shutdown;
 mod storage;

@@ -1,7 +1,7 @@
-// Makes examples/chat/public/partysocket.js out of the npm package `partysocket`.
+// Makes the `partysocket.js` of the examples' pages out of the npm package `partysocket`.
 //
-// The chat page must work with no network and no build step, so the client is kept in the
-// repository as one ES module. Nothing is changed in it: esbuild joins the files of the
+// The pages must work with no network and no build step, so the client is kept in the
+// repository as one ES module beside each. Nothing is changed in it: esbuild joins the files of the
 // package, and the licence is put on top. Run it after a change of the version in package.json:
 //
 //     npm run bundle
@@ -13,8 +13,8 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 
-/** Where the chat page finds its client. */
-export const copyPath = join(here, "../../examples/chat/public/partysocket.js");
+/** Where the pages find their client. */
+export const copyPaths = ["chat", "collab"].map((name) => join(here, "../../examples", name, "public/partysocket.js"));
 
 /** The text of the module, made from the installed package. */
 export async function bundlePartysocket() {
@@ -47,6 +47,8 @@ function header(version, licence) {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-  await writeFile(copyPath, await bundlePartysocket());
-  console.log("examples/chat/public/partysocket.js is written");
+  for (const path of copyPaths) {
+    await writeFile(path, await bundlePartysocket());
+    console.log(`${path} is written`);
+  }
 }

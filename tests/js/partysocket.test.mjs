@@ -1,4 +1,5 @@
-// The npm package `partysocket`, unchanged, against the chat example.
+// The npm package `partysocket`, unchanged, against the chat example; against others where they do what is to
+// be shown.
 //
 // Everything is shown with the WebSocket of `ws`, and again with the one that Node brings, where it does.
 
@@ -73,6 +74,36 @@ for (const [title, WebSocket] of Object.entries(sockets)) {
       assert.equal((await coffee.inbox.nextOf("said")).message.text, "for coffee");
     });
 
+    test("a client that closes is gone: the others are told, and it does not come back", async (t) => {
+      const server = await startServer(t, "chat");
+      const [ada, bob] = [await join(t, server, "Ada"), await join(t, server, "Bob")];
+      const closed = event(ada.socket, "close");
+      ada.socket.close(4321, "enough");
+      const { code, reason } = await closed;
+      assert.deepEqual([code, reason], [4321, "enough"]);
+      assert.equal(ada.socket.readyState, PartySocket.CLOSED);
+      assert.equal(ada.socket.shouldReconnect, false);
+      assert.equal((await bob.inbox.nextOf("left")).id, ada.socket.id);
+    });
+
+    test("sockets of other parties and rooms hear nothing of each other", async (t) => {
+      const server = await startServer(t, "bench", {}, (port) => [port, 1]);
+      const places = [["main", "tea"], ["main", "tea"], ["main", "coffee"], ["echo", "tea"], ["echo", "tea"]];
+      const clients = places.map(([party, room], index) => open(t, server, { party, room, id: `client ${index}` }));
+      clients.forEach(({ send }, index) => send({ type: "from", index }));
+
+      // The party `main` sends to all in the room, `echo` to the sender alone.
+      const wanted = [[0, 1], [0, 1], [2], [3], [4]];
+      // Both in `tea` must be there before one of them speaks, so they speak again.
+      await Promise.all(clients.map(({ inbox }) => inbox.next()));
+      clients.forEach(({ send }, index) => send({ type: "again", index }));
+      for (const [index, { inbox }] of clients.entries()) {
+        const heard = await inbox.take(wanted[index].length, "again");
+        assert.deepEqual(heard.map((message) => message.index).sort(), wanted[index]);
+      }
+      assert.deepEqual(clients.map(({ inbox }) => inbox.unread), [0, 0, 0, 0, 0]);
+    });
+
     test("messages sent before the socket is open arrive in their order", async (t) => {
       const server = await startServer(t, "chat");
       const { inbox, send } = open(t, server);
@@ -81,6 +112,16 @@ for (const [title, WebSocket] of Object.entries(sockets)) {
       wanted.forEach((text) => send({ type: "say", text }));
       const heard = await inbox.take(wanted.length, "said");
       assert.deepEqual(texts(heard.map(({ message }) => message)), wanted);
+    });
+
+    test("what was queued arrives before what the handler of `open` sends", async (t) => {
+      const server = await startServer(t, "chat");
+      const client = open(t, server);
+      client.socket.addEventListener("open", () => say(client, "from the handler"));
+      client.send({ type: "join", name: "Ada" });
+      say(client, "queued");
+      const heard = await client.inbox.take(2, "said");
+      assert.deepEqual(texts(heard.map(({ message }) => message)), ["queued", "from the handler"]);
     });
 
     test("1,000 rapid messages keep their order for everyone", async (t) => {
@@ -110,6 +151,24 @@ for (const [title, WebSocket] of Object.entries(sockets)) {
       const welcome = await bob.inbox.nextOf("welcome");
       assert.equal(welcome.you, bob.welcome.you);
       assert.deepEqual(welcome.messages, before);
+    });
+
+    test("a client that the server drops comes back, and its listeners of both kinds stay", async (t) => {
+      const server = await startServer(t, "state");
+      const { socket, inbox } = open(t, server);
+      const heard = [];
+      socket.onmessage = ({ data }) => heard.push(data);
+      socket.onclose = ({ code }) => heard.push(code);
+      await event(socket, "open");
+
+      const reopened = event(socket, "close").then(() => event(socket, "open"));
+      socket.send("this party only tells");
+      await reopened;
+      await PartySocket.fetch({ host: server.host, room: "tea" }, { method: "POST", body: '{"kettle":"on"}' });
+
+      const state = { type: "state-updated", kettle: "on" };
+      assert.deepEqual(await inbox.next(), state);
+      assert.deepEqual(heard, [1008, JSON.stringify(state)]);
     });
 
     test("what is sent while the server is away is heard when it is back", async (t) => {
@@ -148,27 +207,34 @@ for (const [title, WebSocket] of Object.entries(sockets)) {
       assert.deepEqual(await response.json(), { room: "tea", people: 1, messages: 1 });
     });
 
-    test("a close that `shouldReconnectOnClose` takes as final is final", async (t) => {
-      const server = await startServer(t, "chat");
-      let connects = 0;
-      class Counted extends WebSocket {
-        constructor(...parts) {
-          super(...parts);
-          connects += 1;
+    const finals = [
+      ["chat", "welcome", 1009, "x".repeat(MESSAGE_BYTES_MAX + 1)],
+      ["state", "state-updated", 1008, "this party only tells"],
+    ];
+    for (const [example, first, wanted, message] of finals) {
+      test(`a close ${wanted} that \`shouldReconnectOnClose\` takes as final is final`, async (t) => {
+        const server = await startServer(t, example);
+        await PartySocket.fetch({ host: server.host, room: "tea" }, { method: "POST", body: "{}" });
+        let connects = 0;
+        class Counted extends WebSocket {
+          constructor(...parts) {
+            super(...parts);
+            connects += 1;
+          }
         }
-      }
-      const { socket, inbox } = open(t, server, {
-        WebSocket: Counted,
-        shouldReconnectOnClose: ({ code }) => code !== 1009,
+        const { socket, inbox } = open(t, server, {
+          WebSocket: Counted,
+          shouldReconnectOnClose: ({ code }) => code !== wanted,
+        });
+        await inbox.nextOf(first);
+
+        const closed = event(socket, "close");
+        socket.send(message);
+        assert.equal((await closed).code, wanted);
+
+        assert.equal(socket.shouldReconnect, false, "nothing is under way to connect again");
+        assert.equal(connects, 1);
       });
-      await inbox.nextOf("welcome");
-
-      const closed = event(socket, "close");
-      socket.send("x".repeat(MESSAGE_BYTES_MAX + 1));
-      assert.equal((await closed).code, 1009);
-
-      assert.equal(socket.shouldReconnect, false, "nothing is under way to connect again");
-      assert.equal(connects, 1);
-    });
+    }
   });
 }

@@ -20,10 +20,11 @@ const PROBE_EVERY_MS = 20;
 /**
  * Starts the example `name` for the test `t`, on a free port and with a data folder of its own.
  *
- * It is ready when this returns. `env` is added to the environment.
+ * It is ready when this returns. `env` is added to the environment; `args` tells the arguments for a
+ * port, for a program that takes it there.
  */
-export async function startServer(t, name, env = {}) {
-  const server = new Server(name, await freePort(), env);
+export async function startServer(t, name, env = {}, args = () => []) {
+  const server = new Server(name, await freePort(), env, args);
   t.after(() => server.end());
   await server.start();
   return server;
@@ -48,10 +49,11 @@ class Server {
 
   #process = null;
 
-  constructor(name, port, env) {
+  constructor(name, port, env, args = () => []) {
     this.name = name;
     this.port = port;
     this.env = env;
+    this.args = args(port);
     /** As `PartySocket` wants it. */
     this.host = `127.0.0.1:${port}`;
     this.data = mkdtempSync(join(tmpdir(), `partyrs-${name}-`));
@@ -69,7 +71,7 @@ class Server {
   spawn() {
     const folder = process.env.PARTYRS_EXAMPLES_DIR;
     if (!folder) throw new Error("PARTYRS_EXAMPLES_DIR is not set; run `cargo xtask test`");
-    const started = spawn(join(folder, this.name), {
+    const started = spawn(join(folder, this.name), this.args, {
       cwd: TOP,
       env: { ...process.env, PARTYRS_ADDR: this.host, PARTYRS_DATA: this.data, ...this.env },
       stdio: ["ignore", "pipe", "pipe"],
