@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use partyrs::seam::{RoomHost, Work};
@@ -10,6 +11,7 @@ use partyrs::storage::StorageEngine;
 use partyrs::{CallError, RoomAddress};
 use tokio::sync::oneshot;
 
+use crate::clock::Clock;
 use crate::event::RoomEvent;
 use crate::host::State;
 
@@ -24,19 +26,24 @@ pub(crate) struct InHook(Option<RoomAddress>);
 /// What the host lends to its rooms.
 pub(crate) struct Calls {
     engine: Arc<dyn StorageEngine>,
+    clock: Clock,
     /// Weak, for handles may outlive the host.
     state: Weak<State>,
 }
 
 impl Calls {
-    pub(crate) fn new(engine: Arc<dyn StorageEngine>, state: Weak<State>) -> Self {
-        Self { engine, state }
+    pub(crate) fn new(engine: Arc<dyn StorageEngine>, clock: Clock, state: Weak<State>) -> Self {
+        Self { engine, clock, state }
     }
 }
 
 impl RoomHost for Calls {
     fn engine(&self) -> &dyn StorageEngine {
         &*self.engine
+    }
+
+    fn now(&self) -> SystemTime {
+        self.clock.wall()
     }
 
     fn call(&self, callee: RoomAddress, work: Box<dyn Work>) -> BoxFuture<'static, Result<(), CallError>> {

@@ -15,6 +15,7 @@
 //! [`ConnectionId`] or a [`RoomHandle`].
 
 mod address;
+mod alarm;
 mod close;
 mod connection;
 mod env;
@@ -33,6 +34,7 @@ pub mod storage;
 pub mod testing;
 
 pub use address::{NameError, PartyName, RoomAddress, RoomId};
+pub use alarm::{Alarm, When};
 pub use bytes;
 pub use close::{Close, CloseError, CloseFrame};
 pub use connection::{ConnectContext, Connection, ConnectionId, StateError, Tag};
