@@ -782,9 +782,12 @@ const FAR_MS: u64 = 100_000_000_000_000;
 async fn of_a_hundred_thousand_pending_alarms_only_those_that_are_due_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let redb = RedbEngine::open(folder.path()).unwrap();
-    for engine in [Arc::new(MemoryEngine::new()) as Arc<dyn StorageEngine>, Arc::new(redb)] {
+    // Writing so many to the disk takes an unoptimized build long: there they are 20,000.
+    let engines: [(Arc<dyn StorageEngine>, usize); 2] =
+        [(Arc::new(MemoryEngine::new()), 100), (Arc::new(redb), 20)];
+    for (engine, rooms_count) in engines {
         let engine = CountedEngine::new(engine);
-        for room in 0..100 {
+        for room in 0..rooms_count {
             let names = (0..1000).map(|number| (format!("{number}"), FAR_MS + number));
             engine.store(&format!("pending-{room}"), names).await;
         }
@@ -820,7 +823,7 @@ async fn of_a_hundred_thousand_pending_alarms_only_those_that_are_due_are_read()
         host.kill().await;
         // Those of rooms that nobody woke are all there.
         let left = engine.engine.alarms_due(None, u64::MAX, usize::MAX).await.unwrap().alarms.len();
-        assert_eq!(left, 100_000);
+        assert_eq!(left, rooms_count * 1000);
     }
 }
 
@@ -839,7 +842,13 @@ async fn alarms_of_thousands_of_rooms_that_are_due_at_once_go_off_once_each() {
         let report = seen.next().await;
         assert!(fired.insert(report.clone()), "{report} twice");
     }
-    host.until(|_| engine.alarms_read_count.load(Ordering::Relaxed) >= ROOMS).await;
+    // The last ones may still be on their way to the engine.
+    soon(async {
+        while !engine.engine.alarms_due(None, u64::MAX, 1).await.unwrap().alarms.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     let mut ada = host.join("0").await;
     tell(&mut ada, "get", "none").await;
     host.advance(seconds(61));
