@@ -55,7 +55,8 @@ pub trait StorageEngine: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<DueAlarms, EngineError>;
 
-    /// Rooms of `party` that have stored something, alarms included, in the order of their ids, after `after`.
+    /// Rooms of `party` that have stored something, alarms included, in the order of their ids,
+    /// after `after`.
     async fn rooms(
         &self,
         party: &PartyName,
