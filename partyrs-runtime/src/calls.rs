@@ -8,6 +8,7 @@ use std::any::TypeId;
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use partyrs::seam::{Caller, RoomHost, Work};
@@ -16,6 +17,7 @@ use partyrs::{CallError, PartyName, Request, Response, RoomAddress};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::clock::Clock;
 use crate::event::RoomEvent;
 use crate::host::State;
 use crate::waits::{Waiting, Waits};
@@ -32,6 +34,7 @@ pub(crate) struct InHook(Option<Arc<Caller>>);
 pub(crate) struct Calls {
     engine: Arc<dyn StorageEngine>,
     waits: Arc<Waits>,
+    clock: Clock,
     /// Weak, for handles may outlive the host.
     state: Weak<State>,
     /// Whose timers calls use: a handle may be used where there are none.
@@ -40,8 +43,8 @@ pub(crate) struct Calls {
 
 impl Calls {
     /// Called on the host's runtime.
-    pub(crate) fn new(engine: Arc<dyn StorageEngine>, state: Weak<State>) -> Self {
-        Self { engine, waits: Arc::default(), state, runtime: Handle::current() }
+    pub(crate) fn new(engine: Arc<dyn StorageEngine>, clock: Clock, state: Weak<State>) -> Self {
+        Self { engine, waits: Arc::default(), clock, state, runtime: Handle::current() }
     }
 
     /// Brings an event to `callee` and waits for its answer, within `call_timeout`.
@@ -95,6 +98,10 @@ async fn may_call(waits: &Arc<Waits>, caller: &Caller, callee: &RoomAddress) -> 
 impl RoomHost for Calls {
     fn engine(&self) -> &dyn StorageEngine {
         &*self.engine
+    }
+
+    fn now(&self) -> SystemTime {
+        self.clock.wall()
     }
 
     fn server_of(&self, party: &PartyName) -> Option<(TypeId, &'static str)> {

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time since the host was built, and waits.
 #[derive(Clone, Debug)]
@@ -22,9 +22,11 @@ enum Kind {
     Manual(Arc<Mutex<Manual>>),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Manual {
     now: Duration,
+    /// What the clock on the wall showed when `now` was zero, from 1970 on; in whole milliseconds.
+    wall_start: Duration,
     sleepers: Vec<Waker>,
 }
 
@@ -48,7 +50,13 @@ impl Clock {
     /// A clock that stands until it is moved.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn manual() -> Self {
-        Self(Kind::Manual(Arc::default()))
+        let wall_start = since_1970(SystemTime::now());
+        let wall_start = wall_start - Duration::from_nanos((wall_start.subsec_nanos() % 1_000_000).into());
+        Self(Kind::Manual(Arc::new(Mutex::new(Manual {
+            now: Duration::ZERO,
+            wall_start,
+            sleepers: Vec::new(),
+        }))))
     }
 
     /// Time since the host was built; never goes back.
@@ -56,6 +64,35 @@ impl Clock {
         match &self.0 {
             Kind::System { start } => start.elapsed(),
             Kind::Manual(manual) => lock(manual).now,
+        }
+    }
+
+    /// What time it is for people; the machine's clock may be set, and then it goes back.
+    pub(crate) fn wall(&self) -> SystemTime {
+        match &self.0 {
+            Kind::System { .. } => SystemTime::now(),
+            Kind::Manual(manual) => {
+                let manual = lock(manual);
+                UNIX_EPOCH + manual.wall_start + manual.now
+            }
+        }
+    }
+
+    /// Whole milliseconds of [`Clock::wall`] since 1970.
+    pub(crate) fn wall_ms(&self) -> u64 {
+        u64::try_from(since_1970(self.wall()).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Sleeps until the clock on the wall shows this many milliseconds since 1970, if it is
+    /// not set meanwhile.
+    pub(crate) fn sleep_until_wall(&self, ms: u64) -> Sleep {
+        let at = Duration::from_millis(ms);
+        match &self.0 {
+            Kind::System { .. } => self.sleep(at.saturating_sub(since_1970(self.wall()))),
+            Kind::Manual(manual) => {
+                let deadline = at.saturating_sub(lock(manual).wall_start);
+                Sleep::Manual { clock: Arc::clone(manual), deadline }
+            }
         }
     }
 
@@ -111,6 +148,10 @@ impl Future for Sleep {
             }
         }
     }
+}
+
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn lock(manual: &Mutex<Manual>) -> MutexGuard<'_, Manual> {

@@ -21,8 +21,8 @@ pub struct Config {
     pub body_timeout: Duration,
     /// Longest state of a connection, in bytes as encoded. Default 16 KiB. Over it: an error to the hook.
     pub connection_state_bytes_max: usize,
-    /// Longest key and value in storage, in bytes, the value as encoded. Default 2 KiB and 2
-    /// MiB. Over it: an error to the hook.
+    /// Longest key and value in storage, in bytes, the value as encoded, and longest name of an
+    /// alarm. Default 2 KiB, 2 MiB and 256 bytes. Over it: an error to the hook.
     pub storage: StorageLimits,
     /// Events that wait in one room's mailbox. Default 1024. At it: the reader of the socket
     /// waits, and so TCP holds up that client; a plain request is answered 503 after 5 s; a
@@ -131,6 +131,13 @@ impl Config {
             ("body_bytes_max", self.body_bytes_max, 0, BYTES_MAX, "0 to 4294967295 bytes"),
             ("storage.key_bytes_max", self.storage.key_bytes_max, 1, 65_535, "1 to 65535 bytes"),
             ("storage.value_bytes_max", self.storage.value_bytes_max, 1, 1 << 30, "1 to 1073741824 bytes"),
+            (
+                "storage.alarm_name_bytes_max",
+                self.storage.alarm_name_bytes_max,
+                1,
+                65_535,
+                "1 to 65535 bytes",
+            ),
             ("mailbox_events_max", self.mailbox_events_max, 1, 1 << 24, "1 to 16777216"),
             ("mailbox_bytes_max", self.mailbox_bytes_max, 1, BYTES_MAX, "1 to 4294967295 bytes"),
             ("commits_pending_max", self.commits_pending_max, 1, 65_536, "1 to 65536"),

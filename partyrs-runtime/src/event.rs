@@ -9,6 +9,7 @@ use partyrs::storage::CommitError;
 use partyrs::{CallError, Close, CloseFrame, ConnectContext, Frame, Request, Response, RoomAddress};
 use tokio::sync::oneshot;
 
+use crate::alarms::Woken;
 use crate::mailbox::Mailbox;
 use crate::outlet::Outlet;
 use crate::quietly::run_quietly;
@@ -26,6 +27,8 @@ pub(crate) enum RoomEvent {
     Request { request: Box<Request>, reply: oneshot::Sender<Result<Response, Refusal>> },
     /// Work that a handle brought.
     Run { work: Box<dyn Work>, reply: oneshot::Sender<Result<(), CallError>> },
+    /// An alarm of the room is due; which one the room knows.
+    Alarm(Woken),
     /// The host shuts down: the connections are closed with 1012, at the pacer's pace.
     Drain(Arc<Pacer>),
 }
@@ -71,7 +74,7 @@ impl RoomEvent {
         match self {
             Self::Frame { frame, .. } => frame.len(),
             Self::Request { request, .. } => request.bytes().len(),
-            Self::Join(_) | Self::Leave { .. } | Self::Run { .. } | Self::Drain(_) => 0,
+            Self::Join(_) | Self::Leave { .. } | Self::Run { .. } | Self::Alarm(_) | Self::Drain(_) => 0,
         }
     }
 
@@ -87,6 +90,8 @@ impl RoomEvent {
             // Whoever has gone away meanwhile needs no answer.
             Self::Request { reply, .. } => drop(reply.send(Err(refusal.clone()))),
             Self::Run { reply, .. } => drop(reply.send(Err(refusal.call_error()))),
+            // Whoever woke the room learns of it, and tries again.
+            Self::Alarm(woken) => drop(woken),
             Self::Frame { .. } | Self::Leave { .. } | Self::Drain(_) => {}
         }
     }

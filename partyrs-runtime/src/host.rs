@@ -17,6 +17,7 @@ use partyrs::{Env, Error, NameError, PartyName, PartyServer};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::alarms::{Alarms, wake_rooms};
 use crate::assets::Assets;
 use crate::calls::Calls;
 use crate::clock::Clock;
@@ -146,6 +147,7 @@ pub(crate) struct State {
     pub(crate) env: Arc<Env>,
     pub(crate) engine: Arc<dyn StorageEngine>,
     pub(crate) calls: Arc<dyn RoomHost>,
+    pub(crate) alarms: Arc<Alarms>,
     pub(crate) assets: Option<Assets>,
     pub(crate) prefix: String,
     pub(crate) debug_errors: bool,
@@ -368,9 +370,10 @@ impl Builder {
         Ok(Arc::new_cyclic(|state| State {
             parties: self.parties,
             config: Arc::new(self.config),
-            clock: self.clock,
             env: Arc::new(self.env),
-            calls: Arc::new(Calls::new(Arc::clone(&engine), state.clone())),
+            calls: Arc::new(Calls::new(Arc::clone(&engine), self.clock.clone(), state.clone())),
+            alarms: Arc::new(Alarms::new(self.clock.clone())),
+            clock: self.clock,
             engine,
             assets,
             prefix: self.prefix,
@@ -438,6 +441,7 @@ impl Running {
         let (open, mut all_closed) = mpsc::channel(1);
         tokio::select! {
             () = listener::accept_all(&state, &listener, &open) => {}
+            () = wake_rooms(&state) => {}
             () = stop => {}
         }
         drop((listener, open));

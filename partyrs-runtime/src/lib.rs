@@ -11,6 +11,7 @@
 //! The feature `testing` (off by default) adds `testing::TestHost`: a real host on a free
 //! port, with a clock that the test moves.
 
+mod alarms;
 mod assets;
 mod calls;
 mod clock;

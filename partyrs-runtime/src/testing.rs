@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -110,7 +110,14 @@ impl TestHost {
         self.addr
     }
 
-    /// Moves the host's clock: idle times and time-outs happen now.
+    /// What [`Room::now`](partyrs::Room::now) tells: at first the time at which the host was
+    /// started, in whole milliseconds.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.clock.wall()
+    }
+
+    /// Moves the host's clock: idle times and time-outs happen now, and alarms go off.
     pub fn advance(&self, time: Duration) {
         self.clock.advance(time);
     }

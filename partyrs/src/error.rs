@@ -67,6 +67,8 @@ pub enum Hook {
     Close,
     /// `on_request`
     Request,
+    /// `on_alarm`
+    Alarm,
     /// `on_error`
     Error,
     /// Work given to [`RoomHandle::run`](crate::RoomHandle::run).
@@ -146,9 +148,10 @@ impl Error {
         match &self.face {
             Face::None => false,
             Face::Status(..) => matches!(hook, Hook::Request | Hook::Run),
-            Face::Close(_) => {
-                !matches!(hook, Hook::Start | Hook::Request | Hook::Run | Hook::Error | Hook::Task)
-            }
+            Face::Close(_) => !matches!(
+                hook,
+                Hook::Start | Hook::Request | Hook::Alarm | Hook::Run | Hook::Error | Hook::Task
+            ),
         }
     }
 
@@ -229,6 +232,7 @@ impl Hook {
             Self::Invalid => "on_invalid",
             Self::Close => "on_close",
             Self::Request => "on_request",
+            Self::Alarm => "on_alarm",
             Self::Error => "on_error",
             Self::Run => "run",
             Self::Task => "spawned task",

@@ -6,16 +6,18 @@
 //! the last one sealed. Output leaves in order, while its number is durable. So a failed
 //! hook takes back exactly the output that carries the number of its own open commit.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use crate::alarm::{AlarmFailed, Alarms, past_ms};
 use crate::close::CloseFrame;
 use crate::connection::ConnectionKey;
 use crate::seam::{Effect, Output};
-use crate::storage::{Known, StorageError, StorageLimits, Writes};
+use crate::storage::{Known, StorageError, StorageLimits, StoredAlarm, Writes};
 
 /// Shared by a room and its connections; one lock, held for a few lines, no user code under it.
 #[derive(Debug)]
@@ -36,6 +38,13 @@ struct State {
     in_flight: VecDeque<(u64, Arc<Writes>)>,
     /// How many of `in_flight`, counted from the back, the host has not fetched yet.
     unfetched_count: usize,
+    /// The room's alarms after all commits that are sealed.
+    alarms: Alarms,
+    /// The alarm whose hook runs: it ends with the hook's commit, and no hook sees it meanwhile.
+    firing: Option<StoredAlarm>,
+    /// What a failed hook of an alarm owes the next commits: the retry, or the alarm's end.
+    /// Outlives rollbacks, until a sealed commit says something of that alarm.
+    owed: Option<(String, Option<StoredAlarm>)>,
     /// Whether a `put` of the running hook was refused.
     put_refused: bool,
     /// What to undo if the running hook fails, oldest first.
@@ -76,8 +85,9 @@ pub(crate) struct Rollback {
 }
 
 impl Ledger {
-    pub(crate) fn new(limits: StorageLimits, last_commit: u64) -> Self {
-        let state = State { durable: last_commit, sealed: last_commit, ..State::default() };
+    pub(crate) fn new(limits: StorageLimits, last_commit: u64, alarms: Vec<StoredAlarm>) -> Self {
+        let alarms = alarms.into_iter().collect();
+        let state = State { durable: last_commit, sealed: last_commit, alarms, ..State::default() };
         Self { limits, state: Mutex::new(state) }
     }
 
@@ -113,6 +123,95 @@ impl Ledger {
 
     pub(crate) fn delete_all(&self) {
         self.state().open.delete_all();
+    }
+
+    // Alarms. The one without a name has the empty one.
+
+    pub(crate) fn check_alarm_name(&self, name: &str) -> Result<(), StorageError> {
+        let (len_bytes, limit_bytes) = (name.len(), self.limits.alarm_name_bytes_max);
+        if (1..=limit_bytes).contains(&len_bytes) {
+            return Ok(());
+        }
+        self.put_was_refused();
+        Err(StorageError::AlarmName { len_bytes, limit_bytes })
+    }
+
+    pub(crate) fn set_alarm(&self, name: &str, scheduled_ms: Option<u64>) -> Result<(), StorageError> {
+        let mut state = self.state();
+        let Some(ms) = scheduled_ms else {
+            state.put_refused = true;
+            return Err(StorageError::AlarmTime);
+        };
+        state.open.set_alarm(StoredAlarm::new(name.to_owned(), ms, ms, 0));
+        Ok(())
+    }
+
+    pub(crate) fn delete_alarm(&self, name: &str) {
+        let mut state = self.state();
+        // What is not there is no write, and holds nothing back.
+        if state.alarm(name).is_some() || state.is_firing(name) {
+            state.open.delete_alarm(name.to_owned());
+        }
+    }
+
+    /// The time that an alarm is set to, as hooks see it.
+    pub(crate) fn alarm(&self, name: &str) -> Option<u64> {
+        self.state().alarm(name).map(|alarm| alarm.scheduled_ms)
+    }
+
+    /// Names and times of all alarms, as hooks see them.
+    pub(crate) fn alarms(&self) -> BTreeMap<String, u64> {
+        let state = self.state();
+        let changed = state.open.alarms().map(|(name, _)| name);
+        let names = state.alarms.iter().map(|alarm| alarm.name.as_str()).chain(changed);
+        names.filter_map(|name| Some((name.to_owned(), state.alarm(name)?.scheduled_ms))).collect()
+    }
+
+    /// When the first alarm is due, by the commits that are sealed.
+    pub(crate) fn next_alarm_ms(&self) -> Option<u64> {
+        self.state().alarms.first().map(|alarm| alarm.due_ms)
+    }
+
+    /// The first alarm that is due, for its hook to run now.
+    pub(crate) fn begin_alarm(&self, now: SystemTime) -> Option<StoredAlarm> {
+        let mut state = self.state();
+        let now_ms = past_ms(now);
+        let due = state.alarms.first().filter(|alarm| alarm.due_ms <= now_ms).cloned();
+        state.firing.clone_from(&due);
+        due
+    }
+
+    /// The hook of an alarm failed and has been rolled back: the next commit says what follows.
+    pub(crate) fn fail_alarm(&self, now: SystemTime) -> AlarmFailed {
+        let mut state = self.state();
+        let Some(alarm) = state.firing.take() else { return AlarmFailed::Replaced };
+        let again = alarm.after_failure(now);
+        let after = again.as_ref().map(|(_, after)| *after);
+        state.owed = Some((alarm.name, again.map(|(alarm, _)| alarm)));
+        after.map_or(AlarmFailed::Dropped, |after| AlarmFailed::Again { after })
+    }
+
+    /// Puts what a failed alarm owes into the open commit.
+    pub(crate) fn settle_alarm(&self) {
+        let mut state = self.state();
+        let Some((name, alarm)) = state.owed.clone() else { return };
+        if state.open.known_alarm(&name).is_none() {
+            match alarm {
+                Some(alarm) => state.open.set_alarm(alarm),
+                None => state.open.delete_alarm(name),
+            }
+        }
+    }
+
+    /// A hook ended well: an alarm that called it ends with its commit, unless it was set again.
+    pub(crate) fn end_hook(&self) {
+        let mut state = self.state();
+        if let Some(alarm) = state.firing.take()
+            && state.open.known_alarm(&alarm.name).is_none()
+        {
+            state.open.delete_alarm(alarm.name);
+        }
+        state.seal();
     }
 
     /// What the open commit and those in flight know of `key`, the newest first.
@@ -298,6 +397,22 @@ impl Ledger {
 }
 
 impl State {
+    /// An alarm as hooks see it.
+    fn alarm(&self, name: &str) -> Option<&StoredAlarm> {
+        if let Some(known) = self.open.known_alarm(name) {
+            return known;
+        }
+        match &self.owed {
+            Some((owed, alarm)) if owed == name => alarm.as_ref(),
+            _ if self.is_firing(name) => None,
+            _ => self.alarms.get(name),
+        }
+    }
+
+    fn is_firing(&self, name: &str) -> bool {
+        self.firing.as_ref().is_some_and(|alarm| alarm.name == name)
+    }
+
     fn gate(&self) -> u64 {
         if self.open.is_empty() { self.sealed } else { self.sealed + 1 }
     }
@@ -332,11 +447,24 @@ impl State {
         self.undo.clear();
         self.put_refused = false;
         if !self.open.is_empty() {
+            self.seal_alarms();
             self.sealed += 1;
             let writes = Arc::new(std::mem::take(&mut self.open));
             self.in_flight.push_back((self.sealed, writes));
             self.unfetched_count += 1;
         }
         self.sealed
+    }
+
+    fn seal_alarms(&mut self) {
+        let Self { open, alarms, firing, owed, .. } = self;
+        firing.take_if(|alarm| open.known_alarm(&alarm.name).is_some());
+        owed.take_if(|(name, _)| open.known_alarm(name).is_some());
+        if open.clears() {
+            alarms.clear();
+        }
+        for (name, alarm) in open.alarms() {
+            alarms.change(name, alarm);
+        }
     }
 }

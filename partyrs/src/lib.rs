@@ -15,6 +15,7 @@
 //! [`ConnectionId`] or a [`RoomHandle`].
 
 mod address;
+mod alarm;
 mod call;
 mod close;
 mod connection;
@@ -35,6 +36,7 @@ pub mod storage;
 pub mod testing;
 
 pub use address::{NameError, PartyName, RoomAddress, RoomId};
+pub use alarm::{Alarm, When};
 pub use bytes;
 pub use call::{Answers, Call};
 pub use close::{Close, CloseError, CloseFrame};

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::address::{PartyName, RoomAddress, RoomId};
 use crate::connection::{Connection, ConnectionId, ConnectionKey, Members};
@@ -66,6 +67,13 @@ impl Room {
     /// [`MissingEnv`] if it gave none.
     pub fn env<T: Send + Sync + 'static>(&self) -> Result<&T, MissingEnv> {
         self.env.get()
+    }
+
+    /// What time it is, by the clock of the host: the machine's, or one that a test moves. The
+    /// times of alarms are compared with it.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.host.now()
     }
 
     /// The room's storage.

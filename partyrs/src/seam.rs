@@ -13,10 +13,13 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::SystemTime;
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 
 use crate::address::{PartyName, RoomAddress};
+use crate::alarm::Alarm;
+pub use crate::alarm::AlarmFailed;
 use crate::close::CloseFrame;
 use crate::connection::{Connection, Tag};
 pub use crate::connection::{ConnectionKey, NewConnection};
@@ -42,6 +45,9 @@ pub trait RoomHost: fmt::Debug + Send + Sync {
     /// `on_request` answers. Dropping the future does not stop the hook.
     fn fetch(&self, callee: RoomAddress, request: Request)
     -> BoxFuture<'static, Result<Response, CallError>>;
+
+    /// What time it is, for [`Room::now`] and alarms.
+    fn now(&self) -> SystemTime;
 
     /// Runs `work` as a hook of the room `callee`, opening it if it is closed. `Ok` means that it
     /// ended well and that its commit is durable. Dropping the future does not stop the work.
@@ -174,7 +180,7 @@ impl Hosted {
         limits: StorageLimits,
         opened: Opened,
     ) -> Self {
-        let ledger = Arc::new(Ledger::new(limits, opened.seq));
+        let ledger = Arc::new(Ledger::new(limits, opened.seq, opened.alarms));
         Self { room: Room::new(address, env, host, ledger), epoch: opened.epoch, next_key: 0 }
     }
 
@@ -235,9 +241,35 @@ impl Hosted {
         self.room.members().len()
     }
 
-    /// A hook ended well: its writes become a commit.
+    /// A hook ended well: its writes become a commit, and the alarm that called it, if one
+    /// did, ends with it.
     pub fn seal(&self) {
-        self.room.ledger().seal();
+        self.room.ledger().end_hook();
+    }
+
+    /// When the room's first alarm is due, in milliseconds since 1970. What the running hook
+    /// has changed does not count yet.
+    #[must_use]
+    pub fn next_alarm_ms(&self) -> Option<u64> {
+        self.room.ledger().next_alarm_ms()
+    }
+
+    /// The first alarm whose time has come; the next hook is its `on_alarm`.
+    #[must_use]
+    pub fn begin_alarm(&self) -> Option<Alarm> {
+        self.room.ledger().begin_alarm(self.room.now()).as_ref().map(Alarm::of)
+    }
+
+    /// The `on_alarm` failed and has been rolled back. What follows, a retry or the alarm's end,
+    /// goes with the next commit that [`Hosted::settle_alarm`] was called for.
+    pub fn fail_alarm(&self) -> AlarmFailed {
+        self.room.ledger().fail_alarm(self.room.now())
+    }
+
+    /// Puts into the open commit what a failed alarm owes; before `on_error`, and again after
+    /// a rollback, since that takes it out. Does nothing if nothing is owed.
+    pub fn settle_alarm(&self) {
+        self.room.ledger().settle_alarm();
     }
 
     /// A hook failed: its writes since the last `sync`, the output behind the first of them,

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use serde::Serialize;
 
+use crate::alarm::Alarm;
 use crate::close::Close;
 use crate::connection::{ConnectContext, Connection, Tag};
 use crate::error::{Error, Failure, Result};
@@ -150,6 +151,23 @@ pub trait PartyServer: Sized + Send + 'static {
     fn on_request(&mut self, room: &Room, request: Request) -> impl Future<Output = Result<Response>> + Send {
         let _ = (room, request);
         async { Ok(Response::text("Not implemented").with_status(http::StatusCode::NOT_FOUND)) }
+    }
+
+    /// Called when an alarm goes off that [`Storage::set_alarm`](crate::storage::Storage::set_alarm)
+    /// or [`set_alarm_named`](crate::storage::Storage::set_alarm_named) has set, and never
+    /// before its time. A room that has left memory is started for it, by `on_start`, where the
+    /// alarm is still to be seen; what `on_start` sets or deletes holds.
+    ///
+    /// The alarm ends with this hook's commit, so it is called at least once: a crash before
+    /// that commit calls it again. To be called again later, set it again here. An `Err` or a
+    /// panic calls it again after 2, 4, 8, 16, 32 and 64 s; [`Alarm::retry`] counts. When the
+    /// seventh has failed, the alarm is dropped, and the log says so. `on_error` runs after
+    /// each, and may delete or set the alarm; its commit takes along what follows.
+    ///
+    /// [`Error::status`] and [`Error::close`] count as errors without a face: there is no client.
+    fn on_alarm(&mut self, room: &Room, alarm: &Alarm) -> impl Future<Output = Result<()>> + Send {
+        let _ = (room, alarm);
+        async { Ok(()) }
     }
 
     /// Called after a hook or a spawned task failed, on the server value that goes on: the

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -20,6 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::Frame;
 use crate::address::{PartyName, RoomAddress, RoomId};
+use crate::alarm::time_of;
 use crate::close::{Close, CloseFrame};
 use crate::connection::{ConnectContext, Connection, ConnectionId};
 use crate::env::Env;
@@ -38,7 +40,8 @@ use crate::storage::{MemoryEngine, Opened, StorageEngine, StorageLimits};
 ///
 /// What a host does around the hooks is left out: the static hooks do not run, nothing is
 /// limited but keys, values and connection state (with their defaults), no time-out runs,
-/// and a panic is a panic of the test. Spawned tasks run in [`TestRoom::settle`] only.
+/// and a panic is a panic of the test. Spawned tasks run in [`TestRoom::settle`] only, and
+/// time stands still but for [`TestRoom::advance`], which runs the alarms.
 ///
 /// # Examples
 ///
@@ -98,11 +101,15 @@ struct Inbox {
     close: Option<Option<CloseFrame>>,
 }
 
+/// What the clock of a room shows at first, from 1970 on.
+const START: Duration = Duration::from_secs(1_000_000_000);
+
 /// What the room's handles reach.
 #[derive(Debug)]
 struct Link {
     engine: Arc<MemoryEngine>,
     calls: Mutex<Calls>,
+    now: Mutex<SystemTime>,
 }
 
 #[derive(Default)]
@@ -127,7 +134,8 @@ impl<S: PartyServer> TestRoom<S> {
     pub fn new(room: &str) -> Self {
         let room = RoomId::new(room).expect("a room id has 1 to 1024 bytes");
         let party = PartyName::new("main").expect("main is a party name");
-        let link = Link { engine: Arc::new(MemoryEngine::new()), calls: Mutex::default() };
+        let now = Mutex::new(UNIX_EPOCH + START);
+        let link = Link { engine: Arc::new(MemoryEngine::new()), calls: Mutex::default(), now };
         Self {
             address: RoomAddress::new(party, room),
             env: Arc::new(Env::new()),
@@ -265,6 +273,70 @@ impl<S: PartyServer> TestRoom<S> {
         }
     }
 
+    /// Moves the room's clock ([`Room::now`]) on, and calls `on_alarm` for each alarm on the way, at its
+    /// time: retries and alarms that are set on the way as well. Zero runs what is due already.
+    /// At first the clock shows 2001-09-09 01:46:40 UTC.
+    ///
+    /// An `on_alarm` that always sets its alarm to a time in the past keeps this from returning.
+    ///
+    /// # Errors
+    ///
+    /// What the first of them failed with; `on_error` has run for each. If the room cannot
+    /// restart, its alarms wait for the next call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use partyrs::{prelude::*, testing::TestRoom};
+    /// # use std::time::Duration;
+    /// struct Timer;
+    ///
+    /// impl PartyServer for Timer {
+    ///     type Message = String;
+    ///
+    ///     async fn on_start(_: &Room) -> Result<Self> {
+    ///         Ok(Timer)
+    ///     }
+    ///
+    ///     async fn on_message(&mut self, room: &Room, _: &Connection, _: String) -> Result<()> {
+    ///         Ok(room.storage().set_alarm(Duration::from_secs(60))?)
+    ///     }
+    ///
+    ///     async fn on_alarm(&mut self, room: &Room, _: &Alarm) -> Result<()> {
+    ///         room.broadcast("time is up")?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// let mut room = TestRoom::<Timer>::new("kitchen");
+    /// let ada = room.join().await?;
+    /// room.send(&ada, "start").await?;
+    /// room.advance(Duration::from_secs(59)).await?;
+    /// assert_eq!(ada.received(), []);
+    /// room.advance(Duration::from_secs(1)).await?;
+    /// assert_eq!(ada.received(), [Frame::text("time is up")]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn advance(&mut self, time: Duration) -> Result<()> {
+        let link = Arc::clone(&self.link);
+        let until = link.now() + time;
+        let mut first = Ok(());
+        self.started().await?;
+        while let Some(Open { hosted, server, .. }) = &mut self.open {
+            let due = hosted.next_alarm_ms().map(time_of);
+            let Some(due) = due.filter(|due| *due <= until) else { break };
+            link.set_now(due.max(link.now()));
+            let Some(alarm) = hosted.begin_alarm() else { break };
+            let result = drive(hosted, &link, server.on_alarm(hosted.room(), &alarm)).await;
+            first = first.and(self.ended(Hook::Alarm, None, result).await);
+        }
+        link.set_now(until);
+        first
+    }
+
     /// The room restarts in place, as it does after a failure: a new server from what is
     /// stored; connections stay, spawned tasks end. Does nothing before the first event.
     ///
@@ -285,6 +357,11 @@ impl<S: PartyServer> TestRoom<S> {
                 Ok(())
             }
             Err(error) => {
+                drop(open.hosted.roll_back());
+                // A failed alarm is not forgotten.
+                open.hosted.settle_alarm();
+                open.hosted.seal();
+                land_commits(&open.hosted, &link);
                 let close = CloseFrame::new(1011, "Room failed to start")?;
                 open.inboxes.values().for_each(|(_, inbox)| inboxed(inbox).close = Some(Some(close.clone())));
                 Err(error)
@@ -402,6 +479,9 @@ impl<S: PartyServer> TestRoom<S> {
             return Ok(());
         };
         let rolled_back = open.hosted.roll_back();
+        if hook == Hook::Alarm {
+            open.hosted.fail_alarm();
+        }
         let connection = key.and_then(|key| open.hosted.connection(key));
         let connection = connection.map(|connection| connection.id().clone());
         if let (Some(close), Some(key)) = (error.public_close(), key) {
@@ -413,6 +493,7 @@ impl<S: PartyServer> TestRoom<S> {
         let is_answer = error.is_answer_to(hook);
         if let (false, Some(open)) = (is_answer, &mut self.open) {
             let failure = Failure { hook, connection, error, panicked: false };
+            open.hosted.settle_alarm();
             drive(&open.hosted, &link, open.server.on_error(open.hosted.room(), &failure)).await;
             open.hosted.seal();
             self.deliver().await;
@@ -508,6 +589,14 @@ impl Inbox {
 }
 
 impl Link {
+    fn now(&self) -> SystemTime {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_now(&self, now: SystemTime) {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
     fn calls(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -524,6 +613,10 @@ impl Link {
 impl RoomHost for Link {
     fn engine(&self) -> &dyn StorageEngine {
         &*self.engine
+    }
+
+    fn now(&self) -> SystemTime {
+        Self::now(self)
     }
 
     fn server_of(&self, _: &PartyName) -> Option<(TypeId, &'static str)> {

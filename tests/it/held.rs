@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use partyrs::storage::{Commit, CommitError, EngineError, KeyRange, MemoryEngine, Opened, StorageEngine};
+use partyrs::storage::{
+    Commit, CommitError, DueAlarm, DueAlarms, EngineError, KeyRange, MemoryEngine, Opened, StorageEngine,
+};
 use partyrs::{PartyName, RoomAddress, RoomId};
 use tokio::sync::{Semaphore, watch};
 
@@ -82,6 +84,15 @@ impl StorageEngine for HeldEngine {
             Some(error) => Err(error),
             None => self.memory.commit(commit).await,
         }
+    }
+
+    async fn alarms_due(
+        &self,
+        after: Option<&DueAlarm>,
+        until_ms: u64,
+        limit: usize,
+    ) -> Result<DueAlarms, EngineError> {
+        self.memory.alarms_due(after, until_ms, limit).await
     }
 
     async fn rooms(

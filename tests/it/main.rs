@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod addresses;
+mod alarms;
 mod attacks;
 mod calls;
 mod close;

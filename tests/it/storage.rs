@@ -5,7 +5,9 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use partyrs::prelude::*;
-use partyrs::storage::{Commit, CommitError, KeyRange, MemoryEngine, StorageEngine, StorageError, Writes};
+use partyrs::storage::{
+    Commit, CommitError, DueAlarm, KeyRange, MemoryEngine, StorageEngine, StorageError, StoredAlarm, Writes,
+};
 use partyrs::testing::TestRoom;
 use partyrs::{PartyName, RoomAddress, RoomId};
 use partyrs_runtime::storage::{OpenError, RedbEngine};
@@ -169,6 +171,137 @@ async fn several_commits_of_one_room_may_be_under_way_and_are_answered_in_sequen
     }
 }
 
+/// Sets alarms, each at its time; empty for the one without a name.
+fn sets(alarms: &[(&str, u64)]) -> Writes {
+    let mut writes = Writes::new();
+    alarms.iter().for_each(|(name, ms)| writes.set_alarm(StoredAlarm::new((*name).to_owned(), *ms, *ms, 0)));
+    writes
+}
+
+/// Room, name and time of the alarms that are due, and when the next one is.
+async fn due(
+    engine: &dyn StorageEngine,
+    after: Option<&DueAlarm>,
+    until_ms: u64,
+    limit: usize,
+) -> (Vec<(String, String, u64)>, Option<u64>) {
+    let found = engine.alarms_due(after, until_ms, limit).await.unwrap();
+    let alarm = |alarm: DueAlarm| (alarm.room.room.as_str().to_owned(), alarm.name, alarm.due_ms);
+    (found.alarms.into_iter().map(alarm).collect(), found.next_ms)
+}
+
+fn names(found: &[(String, String, u64)]) -> Vec<&str> {
+    found.iter().map(|(_, name, _)| name.as_str()).collect()
+}
+
+#[tokio::test]
+async fn alarms_of_all_rooms_are_found_in_the_order_of_their_times_page_by_page() {
+    for (engine, _folder) in engines() {
+        let (a, b) = (room("main", "a"), room("chat", "b"));
+        for (address, alarms) in [(&a, [("", 30), ("x", 10)]), (&b, [("", 20), ("y", 10)])] {
+            let epoch = engine.open(address).await.unwrap().epoch;
+            engine.commit(commit(address, epoch, 1, sets(&alarms))).await.unwrap();
+            engine.close(address, epoch);
+        }
+
+        let (found, next) = due(&*engine, None, 20, 10).await;
+        let place = |room: &str, name: &str, ms| (room.to_owned(), name.to_owned(), ms);
+        assert_eq!(found, [place("b", "y", 10), place("a", "x", 10), place("b", "", 20)]);
+        assert_eq!(next, Some(30));
+        assert_eq!(due(&*engine, None, 9, 10).await, (vec![], Some(10)));
+        assert_eq!(due(&*engine, None, 30, 10).await.1, None);
+        let (page, next) = due(&*engine, None, 30, 2).await;
+        assert_eq!((names(&page), next), (vec!["y", "x"], None));
+        let last = DueAlarm::new(10, a.clone(), "x".to_owned());
+        let (page, next) = due(&*engine, Some(&last), 20, 2).await;
+        assert_eq!((names(&page), next), (vec![""], Some(30)));
+    }
+}
+
+#[tokio::test]
+async fn an_opening_finds_the_alarms_of_its_room_with_times_and_retries() {
+    for (engine, _folder) in engines() {
+        let (lobby, other) = (room("main", "lobby"), room("main", "other"));
+        let opened = engine.open(&lobby).await.unwrap();
+        assert_eq!(opened.alarms, []);
+        let retried = StoredAlarm::new("é".to_owned(), 5, 70, 3);
+        let mut writes = sets(&[("", 40)]);
+        writes.set_alarm(retried.clone());
+        engine.commit(commit(&lobby, opened.epoch, 1, writes)).await.unwrap();
+
+        let mut alarms = engine.open(&lobby).await.unwrap().alarms;
+        alarms.sort_by(|one, other| one.name.cmp(&other.name));
+        assert_eq!(alarms, [StoredAlarm::new(String::new(), 40, 40, 0), retried]);
+        assert_eq!(engine.open(&other).await.unwrap().alarms, []);
+    }
+}
+
+#[tokio::test]
+async fn an_alarm_that_is_set_again_or_deleted_is_not_due_at_its_old_time() {
+    for (engine, _folder) in engines() {
+        let lobby = room("main", "lobby");
+        let epoch = engine.open(&lobby).await.unwrap().epoch;
+        engine.commit(commit(&lobby, epoch, 1, sets(&[("", 10), ("a", 20), ("b", 30)]))).await.unwrap();
+
+        let mut writes = sets(&[("", 50)]);
+        writes.delete_alarm("a".to_owned());
+        writes.delete_alarm("none".to_owned());
+        engine.commit(commit(&lobby, epoch, 2, writes)).await.unwrap();
+
+        assert_eq!(names(&due(&*engine, None, 100, 10).await.0), ["b", ""]);
+    }
+}
+
+#[tokio::test]
+async fn alarms_land_with_the_writes_of_their_commit_or_not_at_all() {
+    for (engine, _folder) in engines() {
+        let lobby = room("main", "lobby");
+        let epoch = engine.open(&lobby).await.unwrap().epoch;
+        let both = || {
+            let mut writes = sets(&[("", 10)]);
+            writes.put("k".to_owned(), Bytes::from("v"));
+            writes
+        };
+        let out_of_turn = engine.commit(commit(&lobby, epoch, 2, both())).await;
+        assert!(matches!(out_of_turn, Err(CommitError::Fenced)));
+        assert_eq!(due(&*engine, None, 100, 10).await, (vec![], None));
+        assert_eq!(keys(&*engine, &lobby).await, [] as [&str; 0]);
+
+        engine.commit(commit(&lobby, epoch, 1, both())).await.unwrap();
+        assert_eq!(due(&*engine, None, 100, 10).await.0.len(), 1);
+        assert_eq!(keys(&*engine, &lobby).await, ["k"]);
+    }
+}
+
+#[tokio::test]
+async fn clearing_removes_the_alarms_of_the_room_alone_and_a_room_of_alarms_is_listed() {
+    for (engine, _folder) in engines() {
+        let (a, b) = (room("main", "a"), room("main", "b"));
+        let mut epochs = Vec::new();
+        for address in [&a, &b] {
+            let epoch = engine.open(address).await.unwrap().epoch;
+            engine.commit(commit(address, epoch, 1, sets(&[("", 10), ("x", 20)]))).await.unwrap();
+            epochs.push(epoch);
+        }
+        let main = PartyName::new("main").unwrap();
+        assert_eq!(engine.rooms(&main, None, 10).await.unwrap().len(), 2);
+
+        let mut clear_and_set = Writes::new();
+        clear_and_set.delete_all();
+        clear_and_set.set_alarm(StoredAlarm::new("new".to_owned(), 15, 15, 0));
+        engine.commit(commit(&a, epochs[0], 2, clear_and_set)).await.unwrap();
+        let mut last = Writes::new();
+        last.delete_alarm(String::new());
+        last.delete_alarm("x".to_owned());
+        engine.commit(commit(&b, epochs[1], 2, last)).await.unwrap();
+
+        assert_eq!(names(&due(&*engine, None, 100, 10).await.0), ["new"]);
+        assert_eq!(engine.rooms(&main, None, 10).await.unwrap(), [RoomId::new("a").unwrap()]);
+        assert_eq!(engine.open(&a).await.unwrap().alarms.len(), 1);
+        assert_eq!(engine.open(&b).await.unwrap().alarms, []);
+    }
+}
+
 #[tokio::test]
 async fn a_folder_keeps_its_rooms_and_is_used_by_one_engine_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
@@ -176,14 +309,18 @@ async fn a_folder_keeps_its_rooms_and_is_used_by_one_engine_at_a_time() {
     {
         let engine = RedbEngine::open(folder.path()).unwrap();
         let epoch = engine.open(&lobby).await.unwrap().epoch;
-        engine.commit(commit(&lobby, epoch, 1, puts(&[("k", "v")]))).await.unwrap();
+        let mut writes = puts(&[("k", "v")]);
+        writes.set_alarm(StoredAlarm::new("a".to_owned(), 5, 9, 2));
+        engine.commit(commit(&lobby, epoch, 1, writes)).await.unwrap();
         let second = RedbEngine::open(folder.path());
         assert!(matches!(second, Err(OpenError::InUse { .. })), "{second:?}");
     }
     let engine = RedbEngine::open(folder.path()).unwrap();
     assert_eq!(keys(&engine, &lobby).await, [] as [&str; 0], "not open yet");
-    engine.open(&lobby).await.unwrap();
+    let opened = engine.open(&lobby).await.unwrap();
     assert_eq!(keys(&engine, &lobby).await, ["k"]);
+    assert_eq!(opened.alarms, [StoredAlarm::new("a".to_owned(), 5, 9, 2)]);
+    assert_eq!(names(&due(&engine, None, 9, 10).await.0), ["a"]);
 }
 
 #[test]

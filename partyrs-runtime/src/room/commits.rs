@@ -11,31 +11,40 @@ use futures_util::future::BoxFuture;
 use partyrs::seam::Hosted;
 use partyrs::storage::{CommitError, StorageEngine};
 
+use crate::alarms::Alarms;
+use crate::host::State;
+
 /// Commits under way, oldest first.
 pub(super) struct Commits {
     engine: Arc<dyn StorageEngine>,
+    alarms: Arc<Alarms>,
     under_way: VecDeque<UnderWay>,
 }
 
 struct UnderWay {
     seq: u64,
+    /// Whether alarms may be others afterwards.
+    changes_alarms: bool,
     future: BoxFuture<'static, Result<(), CommitError>>,
     /// Answered out of turn: kept until those before it are.
     answer: Option<Result<(), CommitError>>,
 }
 
 impl Commits {
-    pub(super) fn new(engine: Arc<dyn StorageEngine>) -> Self {
-        Self { engine, under_way: VecDeque::new() }
+    pub(super) fn new(state: &State) -> Self {
+        let (engine, alarms) = (Arc::clone(&state.engine), Arc::clone(&state.alarms));
+        Self { engine, alarms, under_way: VecDeque::new() }
     }
 
-    /// Hands new commits over, and opens the gate for those that have landed. `Err` when
+    /// Hands new commits over, and opens the gate for those that have landed; whoever wakes
+    /// rooms is told of their alarms. `Err` when
     /// one has failed: none after it lands.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, hosted: &Hosted) -> Result<(), CommitError> {
         for commit in hosted.fetch_commits() {
             let (seq, engine) = (commit.seq, Arc::clone(&self.engine));
+            let changes_alarms = commit.writes.clears() || commit.writes.alarms().len() > 0;
             let future: BoxFuture<'static, _> = Box::pin(async move { engine.commit(commit).await });
-            let mut under_way = UnderWay { seq, future, answer: None };
+            let mut under_way = UnderWay { seq, changes_alarms, future, answer: None };
             under_way.poll(cx);
             self.under_way.push_back(under_way);
         }
@@ -45,6 +54,9 @@ impl Commits {
                 None => return Ok(()),
                 Some(Ok(())) => {
                     hosted.landed(first.seq);
+                    if first.changes_alarms {
+                        self.alarms.noted(hosted.room().address(), hosted.next_alarm_ms());
+                    }
                     self.under_way.pop_front();
                 }
                 Some(Err(error)) => {

@@ -46,7 +46,7 @@ struct Late {
 
 impl Flow {
     pub(super) fn new(state: Arc<State>) -> Self {
-        let commits = Commits::new(Arc::clone(&state.engine));
+        let commits = Commits::new(&state);
         Self {
             state,
             commits,

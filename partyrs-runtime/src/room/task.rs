@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use partyrs::seam::{ConnectionKey, Delivered, Effect, Hosted, Reply, Work, panic_error};
+use partyrs::seam::{AlarmFailed, ConnectionKey, Delivered, Effect, Hosted, Reply, Work, panic_error};
 use partyrs::storage::Opened;
 use partyrs::{
     CallError, Close, ConnectContext, Connection, ConnectionId, Error, Failure, Frame, FromFrame, Hook,
@@ -35,6 +35,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinError;
 
 use super::flow::{Flow, HookEnd};
+use crate::alarms::Woken;
 use crate::clock::Sleep;
 use crate::event::{Join, Refusal, RoomEvent, close_frame};
 use crate::host::State;
@@ -65,6 +66,10 @@ pub(crate) struct RoomTask<S> {
     panics: VecDeque<Duration>,
     /// Events taken since the room last waited.
     turn_events_count: usize,
+    /// Set while alarms are due.
+    woken: Option<Woken>,
+    /// Alarms and events take turns.
+    alarm_was_last: bool,
     /// Runs while the room is empty.
     idle: Option<Sleep>,
     /// Set when the host shuts down.
@@ -85,6 +90,7 @@ type Lives<T = ()> = std::result::Result<T, End>;
 /// What the room does next.
 enum Next {
     Event(RoomEvent),
+    Alarm,
     TaskEnded(std::result::Result<Result<()>, JoinError>),
     CloseOne,
     /// Nobody is here, and nobody came.
@@ -159,6 +165,8 @@ impl<S: PartyServer> RoomTask<S> {
             welcomed: HashSet::new(),
             panics: VecDeque::new(),
             turn_events_count: 0,
+            woken: None,
+            alarm_was_last: false,
             idle: None,
             drain: None,
             last_answer: None,
@@ -167,9 +175,14 @@ impl<S: PartyServer> RoomTask<S> {
 
     async fn live(&mut self) -> Lives<Infallible> {
         self.start().await?;
+        // Whoever came here, alarms that are due need not wait any more.
+        if let Some(next_ms) = self.hosted.next_alarm_ms() {
+            self.state.alarms.noted(&self.address, Some(next_ms));
+        }
         loop {
             match self.next().await? {
                 Next::Event(event) => self.handle(event).await?,
+                Next::Alarm => self.alarm().await?,
                 Next::TaskEnded(result) => self.task_ended(result).await?,
                 Next::CloseOne => self.close_one(),
                 Next::Idle => return Err(End::Idle),
@@ -198,11 +211,11 @@ impl<S: PartyServer> RoomTask<S> {
             return Poll::Pending;
         }
         if self.may_take_an_event(cx)
-            && let Poll::Ready(event) = self.mailbox.poll_next(cx)
+            && let Poll::Ready(next) = self.poll_event(cx)
         {
             self.turn_events_count += 1;
             self.idle = None;
-            return Poll::Ready(Ok(Next::Event(event)));
+            return Poll::Ready(Ok(next));
         }
         self.turn_events_count = 0;
         self.flow.flush(cx, &self.hosted);
@@ -210,6 +223,23 @@ impl<S: PartyServer> RoomTask<S> {
             return Poll::Ready(Ok(next));
         }
         self.poll_idle(cx)
+    }
+
+    /// The next event. An alarm that is due comes before each, so neither keeps the other waiting.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if self.drain.is_some() {
+            // They are stored, and go off when the host is back.
+            self.woken = None;
+        }
+        self.alarm_was_last = self.woken.is_some() && !self.alarm_was_last;
+        if self.alarm_was_last {
+            return Poll::Ready(Next::Alarm);
+        }
+        match self.mailbox.poll_next(cx) {
+            Poll::Ready(event) => Poll::Ready(Next::Event(event)),
+            Poll::Pending if self.woken.is_some() => Poll::Ready(Next::Alarm),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Whether fewer commits and less output wait than may.
@@ -277,6 +307,10 @@ impl<S: PartyServer> RoomTask<S> {
             RoomEvent::Leave { key, close } => self.leave(key, close).await,
             RoomEvent::Request { request, reply } => self.request(*request, reply).await,
             RoomEvent::Run { work, reply } => self.work(work, reply).await,
+            RoomEvent::Alarm(woken) => {
+                self.woken = Some(woken);
+                Ok(())
+            }
             RoomEvent::Drain(pacer) => {
                 self.drain = Some(Drain { pacer, ticket: None });
                 Ok(())
@@ -426,6 +460,38 @@ impl<S: PartyServer> RoomTask<S> {
         Ok(())
     }
 
+    /// Calls the first alarm that is due. When none is any more, whoever woke the room is told
+    /// as soon as that is on disk.
+    async fn alarm(&mut self) -> Lives {
+        if let Some(alarm) = self.hosted.begin_alarm() {
+            let hook = async |server: &mut S, room: &Room, _: Option<&Connection>| {
+                server.on_alarm(room, &alarm).await
+            };
+            match self.hook(Hook::Alarm, None, hook).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => {
+                    let name = alarm.name.as_deref().map(|name| name.escape_debug().to_string());
+                    tracing::warn!(room = %self.address, name, retry = alarm.retry, "alarm has failed");
+                }
+                Err(end) => {
+                    self.woken = None;
+                    return Err(end);
+                }
+            }
+        }
+        let next_ms = self.hosted.next_alarm_ms();
+        if next_ms.is_none_or(|next_ms| next_ms > self.state.clock.wall_ms())
+            && let Some(woken) = self.woken.take()
+        {
+            woken.called(next_ms);
+            self.reply(move |delivered| match delivered {
+                Delivered::Durable => woken.done(),
+                Delivered::CommitFailed(_) => drop(woken),
+            });
+        }
+        Ok(())
+    }
+
     async fn work(
         &mut self,
         work: Box<dyn Work>,
@@ -534,6 +600,9 @@ impl<S: PartyServer> RoomTask<S> {
         let rolled_back = self.hosted.roll_back();
         let memory_is_stale = rolled_back.memory_is_stale;
         drop_each_quietly(&self.address, rolled_back.output);
+        if hook == Hook::Alarm && self.hosted.fail_alarm() == AlarmFailed::Dropped {
+            tracing::error!(room = %self.address, "alarm has failed for the last time and is dropped");
+        }
         let is_answer = !panicked && error.is_answer_to(hook);
         let id = key.and_then(|key| self.hosted.connection(key)).map(|connection| connection.id().clone());
         let id = id.or(gone);
@@ -604,6 +673,7 @@ impl<S: PartyServer> RoomTask<S> {
     /// Tells the server that goes on. A commit of its own; a failure in it is only logged.
     async fn on_error(&mut self, failure: &Failure) -> Lives {
         let Some(server) = &mut self.server else { return Ok(()) };
+        self.hosted.settle_alarm();
         let hook = async {
             server.on_error(self.hosted.room(), failure).await;
             Ok(())
@@ -618,6 +688,8 @@ impl<S: PartyServer> RoomTask<S> {
                 tracing::error!(room = %self.address, hook = %Hook::Error, %error, panicked = true, "hook failed");
                 let rolled_back = self.hosted.roll_back();
                 drop_each_quietly(&self.address, rolled_back.output);
+                self.hosted.settle_alarm();
+                self.hosted.seal();
                 self.count_panic()?;
                 self.restart().await
             }
@@ -648,6 +720,8 @@ impl<S: PartyServer> RoomTask<S> {
                 Some(error.clone())
             }
             End::Refused(_) => {
+                self.hosted.settle_alarm();
+                self.hosted.seal();
                 // Earlier hooks ended well; what they sent goes out when it is durable.
                 let landed = poll_fn(|cx| match self.flow.commits.poll(cx, &self.hosted) {
                     Err(error) => Poll::Ready(Err(error)),

@@ -5,7 +5,8 @@
 //! not follow the last one of its epoch never lands, even in the group of one that failed.
 //!
 //! A room's keys lie under a number given out with its first commit, so that a room's start
-//! reads its own keys only, and a room that never stored anything reads nothing at all.
+//! reads its own keys only, and a room that never stored anything reads nothing at all. Its
+//! alarms lie under that number too, and once more in the order of their times, over all rooms.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,11 +20,14 @@ use std::thread::JoinHandle;
 
 use ::redb::{
     Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable, Table,
-    TableDefinition, TableError, WriteTransaction,
+    TableDefinition, TableError, Value, WriteTransaction,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use partyrs::storage::{Commit, CommitError, EngineError, KeyRange, Opened, StorageEngine, Writes};
+use partyrs::storage::{
+    Commit, CommitError, DueAlarm, DueAlarms, EngineError, KeyRange, Opened, StorageEngine, StoredAlarm,
+    Writes,
+};
 use partyrs::{PartyName, RoomAddress, RoomId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -36,6 +40,12 @@ const FORMAT: u64 = 1;
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const ROOMS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("rooms");
 const VALUES: TableDefinition<'_, (u64, &str), &[u8]> = TableDefinition::new("values");
+/// By room and name: the time that it was set to, the time when it is due, how often it failed.
+const ALARMS: TableDefinition<'_, (u64, &str), (u64, u64, u32)> = TableDefinition::new("alarms");
+/// The same by time, party, room and name.
+const DUE: TableDefinition<'_, DueKey<'_>, ()> = TableDefinition::new("due");
+
+type DueKey<'a> = (u64, &'a str, &'a str, &'a str);
 
 const META_FORMAT: &str = "format";
 const META_NEXT_ROOM: &str = "next_room";
@@ -114,7 +124,7 @@ struct OpenRoom {
     epoch: u64,
     /// Number of the last commit that landed.
     seq: u64,
-    /// Where its keys lie; `None` while it has stored nothing.
+    /// Where its keys and alarms lie; `None` while it has stored nothing.
     number: Option<u64>,
 }
 
@@ -211,10 +221,14 @@ impl RedbEngine {
 impl StorageEngine for RedbEngine {
     async fn open(&self, room: &RoomAddress) -> Result<Opened, EngineError> {
         let address = room.clone();
-        let number = self.read(move |txn| room_number(txn, &address)).await?;
+        let stored = self.read(move |txn| {
+            let Some(number) = room_number(txn, &address)? else { return Ok((None, Vec::new())) };
+            Ok((Some(number), alarms_of(&txn.open_table(ALARMS)?, number)?))
+        });
+        let (number, alarms) = stored.await?;
         let epoch = self.epochs_count.fetch_add(1, Ordering::Relaxed) + 1;
         lock(&self.rooms).insert(room.clone(), OpenRoom { epoch, seq: 0, number });
-        Ok(Opened::new(epoch, 0))
+        Ok(Opened::new(epoch, 0).with_alarms(alarms))
     }
 
     fn close(&self, room: &RoomAddress, epoch: u64) {
@@ -279,6 +293,37 @@ impl StorageEngine for RedbEngine {
         let Some(commits) = &self.commits else { return Err(closed()) };
         commits.send(Waiting { commit, answer }).await.map_err(|_| closed())?;
         answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    async fn alarms_due(
+        &self,
+        after: Option<&DueAlarm>,
+        until_ms: u64,
+        limit: usize,
+    ) -> Result<DueAlarms, EngineError> {
+        let after = after.cloned();
+        self.read(move |txn| {
+            let due = txn.open_table(DUE)?;
+            let start = after.as_ref().map_or(Bound::Unbounded, |alarm| {
+                Bound::Excluded(due_key(alarm.due_ms, &alarm.room, &alarm.name))
+            });
+            let mut alarms = Vec::new();
+            let mut next_ms = None;
+            for entry in due.range::<DueKey<'_>>((start, Bound::Unbounded))?.take(limit) {
+                let (key, _) = entry?;
+                let (due_ms, party, room, name) = key.value();
+                if due_ms > until_ms {
+                    next_ms = Some(due_ms);
+                    break;
+                }
+                // They were checked when they were written.
+                if let (Ok(party), Ok(room)) = (PartyName::new(party), RoomId::new(room)) {
+                    alarms.push(DueAlarm::new(due_ms, RoomAddress::new(party, room), name.to_owned()));
+                }
+            }
+            Ok(DueAlarms::new(alarms, next_ms))
+        })
+        .await
     }
 
     async fn rooms(
@@ -405,7 +450,10 @@ fn write_one(
     if writes.clears() {
         values.retain_in::<(u64, &str), _>((number, "")..(number + 1, ""), |_, _| false)?;
     }
-    let mut deletes = writes.clears();
+    if writes.clears() || writes.alarms().len() > 0 {
+        write_alarms(txn, room, number, writes)?;
+    }
+    let mut deletes = writes.clears() || writes.alarms().any(|(_, alarm)| alarm.is_none());
     for (key, value) in writes.entries() {
         match value {
             Some(bytes) => drop(values.insert((number, key), &bytes[..])?),
@@ -415,15 +463,66 @@ fn write_one(
             }
         }
     }
-    if deletes && is_empty(&values, number)? {
+    if deletes && is_empty(&values, number)? && is_empty(&txn.open_table(ALARMS)?, number)? {
         rooms.remove(name)?;
         return Ok(None);
     }
     Ok(Some(number))
 }
 
-fn is_empty(values: &Table<'_, (u64, &str), &[u8]>, number: u64) -> Result<bool, ::redb::StorageError> {
-    Ok(values.range::<(u64, &str)>((number, "")..(number + 1, ""))?.next().is_none())
+fn write_alarms(
+    txn: &WriteTransaction,
+    room: &RoomAddress,
+    number: u64,
+    writes: &Writes,
+) -> Result<(), ::redb::Error> {
+    let mut alarms = txn.open_table(ALARMS)?;
+    let mut due = txn.open_table(DUE)?;
+    if writes.clears() {
+        for alarm in alarms_of(&alarms, number)? {
+            alarms.remove((number, alarm.name.as_str()))?;
+            due.remove(due_key(alarm.due_ms, room, &alarm.name))?;
+        }
+    }
+    for (name, alarm) in writes.alarms() {
+        let before = match alarm {
+            Some(StoredAlarm { scheduled_ms, due_ms, retry, .. }) => {
+                alarms.insert((number, name), (*scheduled_ms, *due_ms, *retry))?
+            }
+            None => alarms.remove((number, name))?,
+        };
+        if let Some(before) = before {
+            due.remove(due_key(before.value().1, room, name))?;
+        }
+        if let Some(alarm) = alarm {
+            due.insert(due_key(alarm.due_ms, room, name), ())?;
+        }
+    }
+    Ok(())
+}
+
+fn alarms_of(
+    alarms: &impl ReadableTable<(u64, &'static str), (u64, u64, u32)>,
+    number: u64,
+) -> Result<Vec<StoredAlarm>, ::redb::StorageError> {
+    let entries = alarms.range::<(u64, &str)>((number, "")..(number + 1, ""))?;
+    let alarm = |entry: Result<(::redb::AccessGuard<'_, (u64, &str)>, _), _>| {
+        let (key, times): (_, ::redb::AccessGuard<'_, (u64, u64, u32)>) = entry?;
+        let (scheduled_ms, due_ms, retry) = times.value();
+        Ok(StoredAlarm::new(key.value().1.to_owned(), scheduled_ms, due_ms, retry))
+    };
+    entries.map(alarm).collect()
+}
+
+fn due_key<'a>(due_ms: u64, room: &'a RoomAddress, name: &'a str) -> DueKey<'a> {
+    (due_ms, room.party.as_str(), room.room.as_str(), name)
+}
+
+fn is_empty<V: Value + 'static>(
+    table: &Table<'_, (u64, &'static str), V>,
+    number: u64,
+) -> Result<bool, ::redb::StorageError> {
+    Ok(table.range::<(u64, &str)>((number, "")..(number + 1, ""))?.next().is_none())
 }
 
 fn room_number(txn: &ReadTransaction, room: &RoomAddress) -> Result<Option<u64>, ::redb::Error> {
@@ -431,17 +530,25 @@ fn room_number(txn: &ReadTransaction, room: &RoomAddress) -> Result<Option<u64>,
     Ok(rooms.get((room.party.as_str(), room.room.as_str()))?.map(|number| number.value()))
 }
 
-/// Makes the tables of a new file; returns the format of an old one.
+/// Makes the tables that a file lacks; returns the format of an old one.
 fn prepare(database: &Database) -> Result<u64, ::redb::Error> {
-    match database.begin_read()?.open_table(META) {
-        Ok(meta) => return Ok(meta.get(META_FORMAT)?.map_or(0, |format| format.value())),
-        Err(TableError::TableDoesNotExist(_)) => {}
-        Err(error) => return Err(error.into()),
+    let old = database.begin_read()?;
+    match (old.open_table(META), old.open_table(DUE)) {
+        (Ok(meta), due) => {
+            let format = meta.get(META_FORMAT)?.map_or(0, |format| format.value());
+            if due.is_ok() || format != FORMAT {
+                return Ok(format);
+            }
+        }
+        (Err(TableError::TableDoesNotExist(_)), _) => {}
+        (Err(error), _) => return Err(error.into()),
     }
     let txn = database.begin_write()?;
     txn.open_table(META)?.insert(META_FORMAT, FORMAT)?;
     txn.open_table(ROOMS)?;
     txn.open_table(VALUES)?;
+    txn.open_table(ALARMS)?;
+    txn.open_table(DUE)?;
     txn.commit()?;
     Ok(FORMAT)
 }

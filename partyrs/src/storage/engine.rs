@@ -21,7 +21,8 @@ use crate::address::{PartyName, RoomAddress, RoomId};
 #[async_trait]
 pub trait StorageEngine: fmt::Debug + Send + Sync + 'static {
     /// Takes a room into use and gives out its epoch; commits of an earlier epoch are
-    /// refused from now on. The first commit of the epoch has the number `seq + 1`.
+    /// refused from now on. The first commit of the epoch has the number `seq + 1`. Returns the
+    /// room's alarms as well.
     async fn open(&self, room: &RoomAddress) -> Result<Opened, EngineError>;
 
     /// Gives a room back: the epoch ends, and what the engine keeps for it is freed.
@@ -45,7 +46,17 @@ pub trait StorageEngine: fmt::Debug + Send + Sync + 'static {
     /// Dropping the future after its first poll does not take the commit back.
     async fn commit(&self, commit: Commit) -> Result<(), CommitError>;
 
-    /// Rooms of `party` that have stored something, in the order of their ids, after `after`.
+    /// Alarms of all rooms, open or not, that are due at `until_ms` or before: at most `limit`,
+    /// by time, party, room and name, those behind `after`. It reads these and one more.
+    async fn alarms_due(
+        &self,
+        after: Option<&DueAlarm>,
+        until_ms: u64,
+        limit: usize,
+    ) -> Result<DueAlarms, EngineError>;
+
+    /// Rooms of `party` that have stored something, alarms included, in the order of their ids,
+    /// after `after`.
     async fn rooms(
         &self,
         party: &PartyName,
@@ -55,13 +66,51 @@ pub trait StorageEngine: fmt::Debug + Send + Sync + 'static {
 }
 
 /// What [`StorageEngine::open`] gives out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Opened {
     /// Which ownership of the room this is; higher than every earlier one.
     pub epoch: u64,
     /// Number of the last commit; the next has `seq + 1`.
     pub seq: u64,
+    /// The room's alarms, in any order.
+    pub alarms: Vec<StoredAlarm>,
+}
+
+/// An alarm of a room, as it is stored. Times are milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoredAlarm {
+    /// Its name; empty for the one without.
+    pub name: String,
+    /// What it was set to.
+    pub scheduled_ms: u64,
+    /// When it is to go off: `scheduled_ms`, or the time of a retry.
+    pub due_ms: u64,
+    /// How many times its hook has failed.
+    pub retry: u32,
+}
+
+/// An alarm's place among those of all rooms: by time, then party, room and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct DueAlarm {
+    /// When it is due, in milliseconds since 1970.
+    pub due_ms: u64,
+    /// The room that set it.
+    pub room: RoomAddress,
+    /// Its name; empty for the one without.
+    pub name: String,
+}
+
+/// What [`StorageEngine::alarms_due`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DueAlarms {
+    /// The alarms that are due, in their order.
+    pub alarms: Vec<DueAlarm>,
+    /// When the first is due that is not due yet; `None` if there is none, or the limit was reached.
+    pub next_ms: Option<u64>,
 }
 
 /// The writes of one hook, on their way to the disk.
@@ -101,10 +150,40 @@ pub struct EngineError {
 }
 
 impl Opened {
-    /// An epoch and the number of the last commit.
+    /// An epoch and the number of the last commit, of a room without alarms.
     #[must_use]
     pub fn new(epoch: u64, seq: u64) -> Self {
-        Self { epoch, seq }
+        Self { epoch, seq, alarms: Vec::new() }
+    }
+
+    /// With these alarms of the room.
+    #[must_use]
+    pub fn with_alarms(self, alarms: Vec<StoredAlarm>) -> Self {
+        Self { alarms, ..self }
+    }
+}
+
+impl StoredAlarm {
+    /// An alarm from its parts.
+    #[must_use]
+    pub fn new(name: String, scheduled_ms: u64, due_ms: u64, retry: u32) -> Self {
+        Self { name, scheduled_ms, due_ms, retry }
+    }
+}
+
+impl DueAlarm {
+    /// A place from its parts.
+    #[must_use]
+    pub fn new(due_ms: u64, room: RoomAddress, name: String) -> Self {
+        Self { due_ms, room, name }
+    }
+}
+
+impl DueAlarms {
+    /// The alarms that are due, and when the next one is.
+    #[must_use]
+    pub fn new(alarms: Vec<DueAlarm>, next_ms: Option<u64>) -> Self {
+        Self { alarms, next_ms }
     }
 }
 

@@ -1,14 +1,16 @@
 //! A storage engine that forgets when it is dropped; for tests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::engine::{Commit, CommitError, EngineError, Opened, StorageEngine};
+use super::engine::{Commit, CommitError, DueAlarm, DueAlarms, EngineError, Opened, StorageEngine};
 use super::list::KeyRange;
 use crate::address::{PartyName, RoomAddress, RoomId};
+use crate::alarm::Alarms;
 
 /// A storage engine in memory: a commit is "on disk" at once.
 ///
@@ -20,9 +22,19 @@ pub struct MemoryEngine {
 
 #[derive(Debug, Default)]
 struct State {
-    rooms: BTreeMap<RoomAddress, BTreeMap<String, Bytes>>,
-    open: HashMap<RoomAddress, Opened>,
+    rooms: BTreeMap<RoomAddress, Stored>,
+    /// The alarms of all rooms.
+    due: BTreeSet<DueAlarm>,
+    /// Epoch and number of the last commit.
+    open: HashMap<RoomAddress, (u64, u64)>,
     epochs_count: u64,
+}
+
+/// What one room has stored.
+#[derive(Debug, Default)]
+struct Stored {
+    values: BTreeMap<String, Bytes>,
+    alarms: Alarms,
 }
 
 impl MemoryEngine {
@@ -43,14 +55,15 @@ impl StorageEngine for MemoryEngine {
     async fn open(&self, room: &RoomAddress) -> Result<Opened, EngineError> {
         let mut state = self.state();
         state.epochs_count += 1;
-        let opened = Opened::new(state.epochs_count, 0);
-        state.open.insert(room.clone(), opened);
-        Ok(opened)
+        let epoch = state.epochs_count;
+        state.open.insert(room.clone(), (epoch, 0));
+        let alarms = state.rooms.get(room).map(|stored| stored.alarms.iter().cloned().collect());
+        Ok(Opened::new(epoch, 0).with_alarms(alarms.unwrap_or_default()))
     }
 
     fn close(&self, room: &RoomAddress, epoch: u64) {
         let mut state = self.state();
-        if state.open.get(room).is_some_and(|opened| opened.epoch == epoch) {
+        if state.open.get(room).is_some_and(|(open, _)| *open == epoch) {
             state.open.remove(room);
         }
     }
@@ -58,7 +71,7 @@ impl StorageEngine for MemoryEngine {
     async fn get(&self, room: &RoomAddress, keys: &[String]) -> Result<Vec<Option<Bytes>>, EngineError> {
         let state = self.state();
         let stored = state.rooms.get(room);
-        Ok(keys.iter().map(|key| stored.and_then(|stored| stored.get(key)).cloned()).collect())
+        Ok(keys.iter().map(|key| stored.and_then(|stored| stored.values.get(key)).cloned()).collect())
     }
 
     async fn list(&self, room: &RoomAddress, range: &KeyRange) -> Result<Vec<(String, Bytes)>, EngineError> {
@@ -66,7 +79,7 @@ impl StorageEngine for MemoryEngine {
         let Some(stored) = state.rooms.get(room).filter(|_| !range.is_empty()) else {
             return Ok(Vec::new());
         };
-        let entries = stored.range((range.start.clone(), range.end.clone()));
+        let entries = stored.values.range((range.start.clone(), range.end.clone()));
         let limit = range.limit.unwrap_or(usize::MAX);
         let owned = |(key, value): (&String, &Bytes)| (key.clone(), value.clone());
         Ok(if range.reverse {
@@ -78,25 +91,59 @@ impl StorageEngine for MemoryEngine {
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         let mut state = self.state();
-        let follows = |opened: &&mut Opened| opened.epoch == commit.epoch && opened.seq + 1 == commit.seq;
-        let Some(opened) = state.open.get_mut(&commit.room).filter(follows) else {
+        let State { rooms, due, open, .. } = &mut *state;
+        let follows = |(epoch, seq): &&mut (u64, u64)| *epoch == commit.epoch && *seq + 1 == commit.seq;
+        let Some((_, seq)) = open.get_mut(&commit.room).filter(follows) else {
             return Err(CommitError::Fenced);
         };
-        opened.seq = commit.seq;
-        let stored = state.rooms.entry(commit.room.clone()).or_default();
+        *seq = commit.seq;
+        let place = |due_ms, name: &str| DueAlarm::new(due_ms, commit.room.clone(), name.to_owned());
+        let stored = rooms.entry(commit.room.clone()).or_default();
         if commit.writes.clears() {
-            stored.clear();
+            for alarm in stored.alarms.iter() {
+                due.remove(&place(alarm.due_ms, &alarm.name));
+            }
+            stored.alarms.clear();
+            stored.values.clear();
         }
         for (key, value) in commit.writes.entries() {
             match value {
-                Some(bytes) => stored.insert(key.to_owned(), bytes.clone()),
-                None => stored.remove(key),
+                Some(bytes) => stored.values.insert(key.to_owned(), bytes.clone()),
+                None => stored.values.remove(key),
             };
         }
-        if stored.is_empty() {
-            state.rooms.remove(&commit.room);
+        for (name, alarm) in commit.writes.alarms() {
+            if let Some(before) = stored.alarms.change(name, alarm) {
+                due.remove(&place(before.due_ms, name));
+            }
+            due.extend(alarm.map(|alarm| place(alarm.due_ms, name)));
+        }
+        if stored.values.is_empty() && stored.alarms.is_empty() {
+            rooms.remove(&commit.room);
         }
         Ok(())
+    }
+
+    async fn alarms_due(
+        &self,
+        after: Option<&DueAlarm>,
+        until_ms: u64,
+        limit: usize,
+    ) -> Result<DueAlarms, EngineError> {
+        let state = self.state();
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut found = DueAlarms::default();
+        for alarm in state.due.range((start, Bound::Unbounded)) {
+            if found.alarms.len() == limit {
+                break;
+            }
+            if alarm.due_ms > until_ms {
+                found.next_ms = Some(alarm.due_ms);
+                break;
+            }
+            found.alarms.push(alarm.clone());
+        }
+        Ok(found)
     }
 
     async fn rooms(

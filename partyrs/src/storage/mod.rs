@@ -12,15 +12,17 @@ mod writes;
 
 use std::collections::BTreeMap;
 use std::task::Poll;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use engine::{Commit, CommitError, EngineError, Opened, StorageEngine};
+pub use engine::{Commit, CommitError, DueAlarm, DueAlarms, EngineError, Opened, StorageEngine, StoredAlarm};
 pub use list::{KeyRange, List};
 pub use memory::MemoryEngine;
 pub use writes::{Known, Writes};
 
+use crate::alarm::{When, time_of};
 use crate::room::Room;
 
 /// The storage of one room; got by [`Room::storage`].
@@ -32,6 +34,9 @@ use crate::room::Room;
 ///
 /// Keys are text, at most 2 KiB, and sort by bytes. Values are MessagePack with field names,
 /// at most 2 MiB, or raw bytes.
+///
+/// Alarms are kept here too: [`Storage::set_alarm`] makes the room call
+/// [`on_alarm`](crate::PartyServer::on_alarm) at its time, from sleep and after a restart as well.
 ///
 /// # Examples
 ///
@@ -56,6 +61,8 @@ pub struct StorageLimits {
     pub key_bytes_max: usize,
     /// Longest value in bytes, as encoded; default 2 MiB. A longer one is refused.
     pub value_bytes_max: usize,
+    /// Longest name of an alarm in bytes; default 256. A longer one is refused.
+    pub alarm_name_bytes_max: usize,
 }
 
 /// Why storage did not do what it was asked.
@@ -99,6 +106,17 @@ pub enum StorageError {
     /// The listing asks for something that cannot be.
     #[error("{0}")]
     List(&'static str),
+    /// No alarm was set.
+    #[error("name of an alarm has {len_bytes} bytes, but must have 1 to {limit_bytes}")]
+    AlarmName {
+        /// Length of the refused name.
+        len_bytes: usize,
+        /// `alarm_name_bytes_max` of this host.
+        limit_bytes: usize,
+    },
+    /// No alarm was set.
+    #[error("time of an alarm must be after 1970")]
+    AlarmTime,
     /// The engine could not read.
     #[error("storage cannot be read")]
     Engine(#[from] EngineError),
@@ -106,7 +124,7 @@ pub enum StorageError {
 
 impl Default for StorageLimits {
     fn default() -> Self {
-        Self { key_bytes_max: 2 << 10, value_bytes_max: 2 << 20 }
+        Self { key_bytes_max: 2 << 10, value_bytes_max: 2 << 20, alarm_name_bytes_max: 256 }
     }
 }
 
@@ -165,9 +183,93 @@ impl<'a> Storage<'a> {
         keys.into_iter().for_each(|key| self.delete(key));
     }
 
-    /// Removes everything that this room has stored, what this hook has put included.
+    /// Removes everything that this room has stored, what this hook has put included, and all
+    /// its alarms.
     pub fn delete_all(&self) {
         self.room.ledger().delete_all();
+    }
+
+    /// Sets the room's alarm: at its time [`on_alarm`](crate::PartyServer::on_alarm) is called,
+    /// in this room, opened again if it has left memory, and after a restart of the host. An
+    /// alarm that was set before is replaced.
+    ///
+    /// `when` is a [`SystemTime`], or a [`Duration`](std::time::Duration) from
+    /// [`Room::now`] on. A time in the past goes off at once; none goes off early. It counts as
+    /// a write: it is kept when the hook returns `Ok`, and dropped when it fails. Times are
+    /// kept in milliseconds, rounded up.
+    ///
+    /// A room has one alarm of this kind and any number of named ones
+    /// ([`Storage::set_alarm_named`]); they are in memory while the room is.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::AlarmTime`] for a time that is not after 1970. No alarm is set then, and
+    /// should the hook fail, the room restarts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use partyrs::prelude::*;
+    /// # use std::time::Duration;
+    /// # async fn hook(room: &Room) -> Result<()> {
+    /// room.storage().set_alarm(Duration::from_secs(60))?;
+    /// room.storage().set_alarm_named("cleanup", room.now() + Duration::from_secs(3600))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_alarm(&self, when: impl Into<When>) -> Result<(), StorageError> {
+        self.room.ledger().set_alarm("", when.into().unix_ms(self.room.now()))
+    }
+
+    /// As [`Storage::set_alarm`], for the alarm of this name; the others are left alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::set_alarm`], and [`StorageError::AlarmName`] for a name that is empty or
+    /// longer than `alarm_name_bytes_max` (default 256 bytes).
+    pub fn set_alarm_named(&self, name: &str, when: impl Into<When>) -> Result<(), StorageError> {
+        self.room.ledger().check_alarm_name(name)?;
+        self.room.ledger().set_alarm(name, when.into().unix_ms(self.room.now()))
+    }
+
+    /// The time that the room's alarm is set to, if it is. One that waits to be called again
+    /// after a failure has the time that it was set to.
+    ///
+    /// In `on_alarm` the alarm that called it is `None`, unless it was set again.
+    #[must_use]
+    pub fn get_alarm(&self) -> Option<SystemTime> {
+        self.room.ledger().alarm("").map(time_of)
+    }
+
+    /// As [`Storage::get_alarm`], for the alarm of this name.
+    #[must_use]
+    pub fn get_alarm_named(&self, name: &str) -> Option<SystemTime> {
+        // The empty name is that of the other alarm inside, and no name for users.
+        Some(name)
+            .filter(|name| !name.is_empty())
+            .and_then(|name| self.room.ledger().alarm(name))
+            .map(time_of)
+    }
+
+    /// Names and times of all alarms of the room, as [`Storage::get_alarm`] tells them, in the
+    /// order of the names' bytes; the one without a name comes first.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<(Option<String>, SystemTime)> {
+        let alarms = self.room.ledger().alarms().into_iter();
+        alarms.map(|(name, ms)| (Some(name).filter(|name| !name.is_empty()), time_of(ms))).collect()
+    }
+
+    /// Deletes the room's alarm, if it is set. In `on_alarm`, and in `on_error` after it, it
+    /// is not called again then, if the hook and its commit end well.
+    pub fn delete_alarm(&self) {
+        self.room.ledger().delete_alarm("");
+    }
+
+    /// As [`Storage::delete_alarm`], for the alarm of this name.
+    pub fn delete_alarm_named(&self, name: &str) {
+        if !name.is_empty() {
+            self.room.ledger().delete_alarm(name);
+        }
     }
 
     /// The value under `key`.

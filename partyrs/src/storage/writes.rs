@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::engine::StoredAlarm;
 use super::list::KeyRange;
 
-/// The writes of one commit: at most one per key, and whether all else is removed first.
+/// The writes of one commit: at most one per key and one per alarm, and whether all else,
+/// alarms included, is removed first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Writes {
     clear: bool,
     entries: BTreeMap<String, Option<Bytes>>,
+    alarms: BTreeMap<String, Option<StoredAlarm>>,
 }
 
 /// What a layer of writes knows of a key.
@@ -34,10 +37,10 @@ impl Writes {
     /// Whether there is nothing to commit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.clear && self.entries.is_empty()
+        !self.clear && self.entries.is_empty() && self.alarms.is_empty()
     }
 
-    /// Whether everything stored before is removed first.
+    /// Whether everything stored before is removed first, alarms included.
     #[must_use]
     pub fn clears(&self) -> bool {
         self.clear
@@ -48,10 +51,19 @@ impl Writes {
         self.entries.iter().map(|(key, value)| (key.as_str(), value.as_ref()))
     }
 
-    /// Bytes of all keys and values.
+    /// The changes of alarms by name, which is empty for the one without: a new time, or
+    /// `None` for a deletion.
+    pub fn alarms(&self) -> impl ExactSizeIterator<Item = (&str, Option<&StoredAlarm>)> {
+        self.alarms.iter().map(|(name, alarm)| (name.as_str(), alarm.as_ref()))
+    }
+
+    /// Bytes of all keys and values, and of alarms roughly.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
-        self.entries.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum()
+        const ALARM_BYTES: usize = 32;
+        let values = self.entries.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len));
+        let alarms = self.alarms.keys().map(|name| name.len() + ALARM_BYTES);
+        values.chain(alarms).sum()
     }
 
     /// Writes a value.
@@ -64,10 +76,29 @@ impl Writes {
         self.entries.insert(key, None);
     }
 
-    /// Removes everything, what these writes put included.
+    /// Sets an alarm; one of the same name is replaced.
+    pub fn set_alarm(&mut self, alarm: StoredAlarm) {
+        self.alarms.insert(alarm.name.clone(), Some(alarm));
+    }
+
+    /// Deletes the alarm of this name; empty for the one without.
+    pub fn delete_alarm(&mut self, name: String) {
+        self.alarms.insert(name, None);
+    }
+
+    /// Removes everything, what these writes put and set included.
     pub fn delete_all(&mut self) {
         self.clear = true;
         self.entries.clear();
+        self.alarms.clear();
+    }
+
+    /// What these writes say of the alarm `name`: `None` if nothing, else the alarm if there is one.
+    pub(crate) fn known_alarm(&self, name: &str) -> Option<Option<&StoredAlarm>> {
+        match self.alarms.get(name) {
+            Some(alarm) => Some(alarm.as_ref()),
+            None => self.clear.then_some(None),
+        }
     }
 
     /// What these writes know of `key`.
@@ -87,6 +118,7 @@ impl Writes {
             self.delete_all();
         }
         self.entries.extend(later.entries.iter().map(|(key, value)| (key.clone(), value.clone())));
+        self.alarms.extend(later.alarms.iter().map(|(name, alarm)| (name.clone(), alarm.clone())));
     }
 
     /// What to ask the engine so that [`Writes::merge`] can answer `range`: as many entries
