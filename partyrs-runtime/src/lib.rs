@@ -21,6 +21,7 @@ mod mailbox;
 mod net;
 mod outlet;
 mod party;
+mod pulse;
 mod quietly;
 mod registry;
 mod room;

@@ -19,6 +19,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -27,18 +28,20 @@ use futures_util::future::BoxFuture;
 use partyrs::seam::{ConnectionKey, Delivered, Effect, Hosted, Reply, Work, panic_error};
 use partyrs::storage::Opened;
 use partyrs::{
-    CallError, Close, ConnectContext, Connection, ConnectionId, Error, Failure, Frame, FromFrame, Hook,
-    PartyServer, Request, Response, Result, Room, RoomAddress,
+    CallError, Close, ConnectContext, Connection, ConnectionId, DuplicateIds, Error, Failure, Frame,
+    FromFrame, Hook, PartyServer, Request, Response, Result, Room, RoomAddress,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinError;
 
 use super::flow::{Flow, HookEnd};
 use crate::clock::Sleep;
+use crate::config::Config;
 use crate::event::{Join, Refusal, RoomEvent, close_frame};
 use crate::host::State;
 use crate::mailbox::Mailbox;
 use crate::party::RoomSetup;
+use crate::pulse::Pulse;
 use crate::quietly::drop_quietly;
 use crate::shutdown::Pacer;
 
@@ -53,6 +56,9 @@ const TAG_BYTES_MAX: usize = 256;
 pub(crate) struct RoomTask<S> {
     address: RoomAddress,
     state: Arc<State>,
+    /// The limits of the party.
+    config: Arc<Config>,
+    pulse: Rc<Pulse>,
     mailbox: Arc<Mailbox>,
     hosted: Hosted,
     /// `None` before `on_start` has ended well, and after the room has ended.
@@ -104,7 +110,7 @@ struct Cleanup {
 
 impl<S: PartyServer> RoomTask<S> {
     /// Runs a room from its opening to its end.
-    pub(crate) async fn run(setup: RoomSetup) {
+    pub(crate) async fn run(setup: RoomSetup, config: Arc<Config>, pulse: Rc<Pulse>) {
         let RoomSetup { address, mailbox, state } = setup;
         let mut cleanup = Cleanup {
             address: address.clone(),
@@ -123,19 +129,28 @@ impl<S: PartyServer> RoomTask<S> {
             }
         };
         cleanup.epoch = Some(opened.epoch);
-        let mut room = Self::new(address, mailbox, state, opened);
+        let mut room = Self::new(address, mailbox, state, opened, config, pulse);
         let Err(end) = room.live().await;
         room.finish(end).await;
         drop(cleanup);
     }
 
-    fn new(address: RoomAddress, mailbox: Arc<Mailbox>, state: Arc<State>, opened: Opened) -> Self {
+    fn new(
+        address: RoomAddress,
+        mailbox: Arc<Mailbox>,
+        state: Arc<State>,
+        opened: Opened,
+        config: Arc<Config>,
+        pulse: Rc<Pulse>,
+    ) -> Self {
         let (env, calls) = (Arc::clone(&state.env), Arc::clone(&state.calls));
-        let hosted = Hosted::new(address.clone(), env, calls, state.config.storage, opened);
-        let flow = Flow::new(Arc::clone(&state));
+        let hosted = Hosted::new(address.clone(), env, calls, config.storage, opened);
+        let flow = Flow::new(Arc::clone(&state), Arc::clone(&config));
         Self {
             address,
             state,
+            config,
+            pulse,
             mailbox,
             hosted,
             server: None,
@@ -197,7 +212,7 @@ impl<S: PartyServer> RoomTask<S> {
 
     /// Whether fewer commits and less output wait than may.
     fn may_take_an_event(&mut self, cx: &mut Context<'_>) -> bool {
-        let config = &self.state.config;
+        let config = &self.config;
         let is_free = |(commits_count, held_bytes): (usize, usize)| {
             commits_count < config.commits_pending_max && held_bytes < config.held_bytes_max
         };
@@ -232,7 +247,7 @@ impl<S: PartyServer> RoomTask<S> {
             self.idle = None;
             return Poll::Pending;
         }
-        let idle = self.idle.get_or_insert_with(|| self.state.clock.sleep(self.state.config.idle_after));
+        let idle = self.idle.get_or_insert_with(|| self.state.clock.sleep(self.config.idle_after));
         match Pin::new(idle).poll(cx) {
             Poll::Ready(()) if self.mailbox.close_if_empty() => Poll::Ready(Ok(Next::Idle)),
             Poll::Ready(()) => {
@@ -301,7 +316,7 @@ impl<S: PartyServer> RoomTask<S> {
         let welcomed = self.welcome(key, &context).await;
         drop_quietly(&self.address, context);
         // Reading begins whatever became of the hooks: a refused client's socket ends there.
-        inlet.start(key, Arc::clone(&self.mailbox));
+        inlet.start(key, Arc::clone(&self.mailbox), &self.pulse);
         welcomed
     }
 
@@ -329,6 +344,9 @@ impl<S: PartyServer> RoomTask<S> {
             .await?;
         if welcome.is_ok() {
             self.welcomed.insert(key);
+            if S::OPTIONS.duplicate_ids == DuplicateIds::Replace {
+                self.hosted.replace_older(key);
+            }
         }
         Ok(())
     }
@@ -559,7 +577,7 @@ impl<S: PartyServer> RoomTask<S> {
 
     /// Ends the room if it panics too often.
     fn count_panic(&mut self) -> Lives {
-        let config = &self.state.config;
+        let config = &self.config;
         let now = self.state.clock.now();
         self.panics.push_back(now);
         while self.panics.front().is_some_and(|first| now.saturating_sub(*first) > config.restart_window) {
