@@ -64,8 +64,13 @@ party_with!(
         .ping_every(Duration::from_secs(3))
         .ping_timeout(Duration::from_secs(2))
         .idle_after(Duration::from_secs(300))
-        .hook_timeout(Duration::from_secs(4))
         .restarts_max(0)
+);
+
+// Without pings, so that the clock may run.
+party_with!(
+    Hasty,
+    PartyOptions::DEFAULT.hook_timeout(Duration::from_secs(4)).restarts_max(0).ping_every(Duration::MAX)
 );
 
 /// One connection for each id, the newest. Tells what it knows of each id.
@@ -259,26 +264,32 @@ async fn rooms_stay_in_memory_as_long_as_their_party_says() {
     }
 }
 
+/// The host's own limit is so long that no clock reaches it.
 #[tokio::test]
 async fn hooks_end_when_their_party_says_and_static_ones_too() {
-    let host = both().await;
-    let mut client = host.connect("/parties/own/lobby").await;
+    let host = Host::builder().party::<Hasty>("main").env(Arc::new(Semaphore::new(0)));
+    let host = TestHost::of(host.config(|config| config.hook_timeout = Duration::MAX)).await;
+    let mut client = host.join("lobby").await;
     client.send("wait").await;
     // It counts as a panic, and this party survives none.
-    let refused = async { host.try_connect("/parties/own/lobby?wait=1").await.unwrap_err() };
-    let (closed, refused, ()) = tokio::join!(client.closed(), refused, async {
-        while host.connections_count() > 0 {
-            host.advance(Duration::from_secs(4));
+    let closed = while_time_goes_by(&host, client.closed()).await;
+    assert_eq!(closed, (1011, "Room failed".to_owned()));
+
+    let refused = while_time_goes_by(&host, host.try_connect("/party/lobby?wait=1")).await;
+    assert_eq!(refused.unwrap_err().status(), 500);
+}
+
+async fn while_time_goes_by<T>(host: &TestHost, what: impl Future<Output = T>) -> T {
+    let goes_by = async {
+        loop {
+            host.advance(Duration::from_secs(1));
             tokio::task::yield_now().await;
         }
-        // The static hook may not have begun before.
-        for _ in 0..1000 {
-            host.advance(Duration::from_secs(4));
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    });
-    assert_eq!(closed, (1011, "Room failed".to_owned()));
-    assert_eq!(refused.status(), 500);
+    };
+    tokio::select! {
+        happened = what => happened,
+        () = goes_by => unreachable!(),
+    }
 }
 
 #[tokio::test]
