@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// Longer than any host runs, and short enough for every clock.
+const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
 /// Tells the time since the host was built, and waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock(Kind);
@@ -103,6 +106,19 @@ impl Clock {
                 let deadline = lock(manual).now.saturating_add(time);
                 Sleep::Manual { clock: Arc::clone(manual), deadline }
             }
+        }
+    }
+
+    /// Waits until the clock says this.
+    pub(crate) fn sleep_until(&self, deadline: Duration) -> Sleep {
+        match &self.0 {
+            Kind::System { start } => {
+                let deadline = tokio::time::Instant::from_std(*start).checked_add(deadline);
+                // What no clock will ever say is far away in any case.
+                let deadline = deadline.unwrap_or_else(|| tokio::time::Instant::now() + FAR);
+                Sleep::System(Box::pin(tokio::time::sleep_until(deadline)))
+            }
+            Kind::Manual(manual) => Sleep::Manual { clock: Arc::clone(manual), deadline },
         }
     }
 

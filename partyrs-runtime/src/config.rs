@@ -1,12 +1,15 @@
 //! Every limit of a host, with its default and what happens when it is reached.
 
+use std::fmt;
 use std::time::Duration;
 
 use partyrs::storage::StorageLimits;
+use partyrs::{PartyName, PartyOptions};
 
 /// The limits and times of a host; change them by `Host::builder().config(|config| ..)`.
 ///
-/// They are checked once, when the host is built.
+/// They are checked once, when the host is built. A party may have some of them of its own:
+/// [`PartyOptions`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
@@ -58,6 +61,14 @@ pub struct Config {
     /// most, and 8 MiB at most, the host reads and throws away what a client sends behind an
     /// early answer or after the host's Close.
     pub close_timeout: Duration,
+    /// After how long a silence a client is pinged; whatever it sends ends the silence. Default
+    /// 30 s. A client with a backlog in its outbox gets no ping: what waits stands in for it.
+    /// Rooms have no part in pings. `Duration::MAX` does without.
+    pub ping_every: Duration,
+    /// How long a client that was pinged may stay silent. Default 20 s. After it: its socket
+    /// is cut, and `on_close` gets 1006. Who sends something that the host has not read yet,
+    /// as its room is busy, or takes what waits for it, however slowly, is not silent.
+    pub ping_timeout: Duration,
     /// How long a room without connections, tasks and unwritten commits stays in memory.
     /// Default 30 s. After it: the server value is dropped; the next visitor starts it again.
     pub idle_after: Duration,
@@ -84,8 +95,9 @@ pub struct Config {
 
 /// A setting that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("setting `{setting}` is {found}, but must be {legal}")]
 pub struct ConfigError {
+    /// Whose `OPTIONS` say so; `None` for the host's.
+    party: Option<PartyName>,
     setting: &'static str,
     found: String,
     legal: &'static str,
@@ -109,6 +121,8 @@ impl Default for Config {
             rooms_max: 1_000_000,
             header_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
+            ping_every: Duration::from_secs(30),
+            ping_timeout: Duration::from_secs(20),
             idle_after: Duration::from_secs(30),
             hook_warn_after: Duration::from_secs(1),
             hook_timeout: Duration::from_secs(30),
@@ -121,6 +135,23 @@ impl Default for Config {
 }
 
 impl Config {
+    /// These limits, but for those that the party has of its own; refuses what makes no sense
+    /// among them. The host's own have been checked.
+    pub(crate) fn of_party(&self, party: &PartyName, options: &PartyOptions) -> Result<Self, ConfigError> {
+        macro_rules! overridden {
+            ($($setting:ident)*) => {
+                Self { $($setting: options.$setting.unwrap_or(self.$setting),)* ..self.clone() }
+            };
+        }
+        let config = overridden! {
+            message_bytes_max body_bytes_max body_timeout connection_state_bytes_max
+            mailbox_events_max mailbox_bytes_max commits_pending_max held_bytes_max outbox_bytes_max
+            ping_every ping_timeout idle_after hook_warn_after hook_timeout restarts_max restart_window
+        };
+        config.check().map_err(|error| ConfigError { party: Some(party.clone()), ..error })?;
+        Ok(config)
+    }
+
     /// Refuses what makes no sense, by name.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         const SHARDS_MAX: usize = 1024;
@@ -148,13 +179,15 @@ impl Config {
         ];
         for (setting, value, least, most, legal) in counts {
             if !(least..=most).contains(&value) {
-                return Err(ConfigError { setting, found: value.to_string(), legal });
+                return Err(ConfigError { party: None, setting, found: value.to_string(), legal });
             }
         }
         let times = [
             ("body_timeout", self.body_timeout),
             ("header_timeout", self.header_timeout),
             ("close_timeout", self.close_timeout),
+            ("ping_every", self.ping_every),
+            ("ping_timeout", self.ping_timeout),
             ("idle_after", self.idle_after),
             ("hook_warn_after", self.hook_warn_after),
             ("hook_timeout", self.hook_timeout),
@@ -164,10 +197,22 @@ impl Config {
         ];
         for (setting, value) in times {
             if value.is_zero() {
-                return Err(ConfigError { setting, found: "0".to_owned(), legal: "longer than 0" });
+                let (found, legal) = ("0".to_owned(), "longer than 0");
+                return Err(ConfigError { party: None, setting, found, legal });
             }
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { party, setting, found, legal } = self;
+        write!(f, "setting `{setting}`")?;
+        if let Some(party) = party {
+            write!(f, " of the party `{party}`")?;
+        }
+        write!(f, " is {found}, but must be {legal}")
     }
 }
 

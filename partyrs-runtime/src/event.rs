@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::alarms::Woken;
 use crate::mailbox::Mailbox;
 use crate::outlet::Outlet;
+use crate::pulse::Pulse;
 use crate::quietly::run_quietly;
 use crate::shutdown::Pacer;
 
@@ -52,7 +53,8 @@ pub(crate) trait Arrival: Send {
 /// The reading half of a socket that has landed.
 pub(crate) trait Inlet {
     /// Begins to read; frames go to `mailbox` as those of `key`, and one `Leave` at the end.
-    fn start(self: Box<Self>, key: ConnectionKey, mailbox: Arc<Mailbox>);
+    /// From now on `pulse` looks after the client.
+    fn start(self: Box<Self>, key: ConnectionKey, mailbox: Arc<Mailbox>, pulse: &Rc<Pulse>);
 }
 
 /// Why a room did not do what it was asked.

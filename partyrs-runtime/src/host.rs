@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::HeaderMap;
 use partyrs::seam::RoomHost;
 use partyrs::storage::StorageEngine;
 use partyrs::{Env, Error, NameError, PartyName, PartyServer};
@@ -24,6 +25,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::event::RoomEvent;
 use crate::net::listener;
+use crate::net::origin::{self, Origin};
 use crate::party::{Party, Registered};
 use crate::registry::Registry;
 use crate::shutdown::{Draining, Pacer, StopSignal};
@@ -42,13 +44,14 @@ const DEFAULT_DATA: &str = ".partyrs";
 #[derive(Debug)]
 #[must_use]
 pub struct Builder {
-    parties: Vec<Arc<dyn Party>>,
+    parties: Vec<Box<dyn Party>>,
     names: Vec<String>,
     env: Env,
     assets: Option<PathBuf>,
     engine: Option<Arc<dyn StorageEngine>>,
     data: PathBuf,
     prefix: String,
+    allowed_origins: Option<Vec<String>>,
     debug_errors: bool,
     config: Config,
     clock: Clock,
@@ -105,6 +108,11 @@ pub enum HostError {
         "prefix {0:?} must be segments of a-z, 0-9, _ and -, such as \"parties\"; the first must not be \"party\""
     )]
     Prefix(String),
+    /// A page that may open WebSockets.
+    #[error(
+        "allowed origin {0:?} must be a scheme and a host, and a port if it is not the usual one, such as \"https://app.example\" or \"http://localhost:3000\", without a path"
+    )]
+    Origin(String),
     /// A limit.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -150,6 +158,7 @@ pub(crate) struct State {
     pub(crate) alarms: Arc<Alarms>,
     pub(crate) assets: Option<Assets>,
     pub(crate) prefix: String,
+    allowed_origins: Option<Vec<Origin>>,
     pub(crate) debug_errors: bool,
     pub(crate) draining: Draining,
     pub(crate) registry: Registry,
@@ -185,6 +194,7 @@ impl Host {
             engine: None,
             data: DEFAULT_DATA.into(),
             prefix: "parties".to_owned(),
+            allowed_origins: None,
             debug_errors: false,
             config: Config::default(),
             clock: Clock::system(),
@@ -265,7 +275,7 @@ impl Builder {
     pub fn party<S: PartyServer>(mut self, name: &str) -> Self {
         // A name that is none is reported by `build`, with all else.
         if let Ok(name) = PartyName::new(name) {
-            self.parties.push(Arc::new(Registered::<S>::new(name)));
+            self.parties.push(Box::new(Registered::<S>::new(name)));
         }
         self.names.push(name.to_owned());
         self
@@ -305,6 +315,22 @@ impl Builder {
         self
     }
 
+    /// Lets only pages of these origins open WebSockets: `.allowed_origins(["https://app.example"])`.
+    /// Called again, it adds to them. Without it no origin is asked for, and any page that
+    /// somebody visits can connect with that somebody's cookies.
+    ///
+    /// Scheme, host and port must be the same; letter case is not told apart, the usual port of
+    /// `http` and `https` may be left out, and there are no wildcards. An upgrade from another
+    /// origin, `null` among them, is answered 403 before `on_before_connect`. One without the
+    /// header `Origin` comes from no browser and is let through. The pages that this host
+    /// serves itself must be named too. Plain requests are not looked at: of those a browser
+    /// keeps the answer from pages of other origins, and `on_before_request` sees the header.
+    pub fn allowed_origins(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let allowed = self.allowed_origins.get_or_insert_default();
+        allowed.extend(origins.into_iter().map(Into::into));
+        self
+    }
+
     /// Shows HTTP clients the messages of errors instead of a fixed text. For development only.
     pub fn debug_errors(mut self, debug_errors: bool) -> Self {
         self.debug_errors = debug_errors;
@@ -330,13 +356,13 @@ impl Builder {
         self
     }
 
-    /// Checks everything that can be checked before the host listens: names, prefix, limits
-    /// and the folder of static files. Port and data folder come when it serves.
+    /// Checks everything that can be checked before the host listens: names, prefix, origins,
+    /// limits of the host and of each party, and the folder of static files. Port and data folder come when it serves.
     ///
     /// # Errors
     ///
     /// [`HostError`] names the first setting that makes no sense.
-    pub fn build(self) -> Result<Host, HostError> {
+    pub fn build(mut self) -> Result<Host, HostError> {
         for (index, name) in self.names.iter().enumerate() {
             PartyName::new(name)?;
             if self.names[..index].contains(name) {
@@ -351,7 +377,11 @@ impl Builder {
         if !is_free || !self.prefix.split('/').all(|segment| PartyName::new(segment).is_ok()) {
             return Err(HostError::Prefix(self.prefix));
         }
+        read_origins(self.allowed_origins.as_deref())?;
         self.config.check()?;
+        for party in &mut self.parties {
+            party.configure(&self.config)?;
+        }
         if let Some(folder) = &self.assets {
             open_assets(folder)?;
         }
@@ -364,11 +394,12 @@ impl Builder {
             None => Arc::new(RedbEngine::open(&self.data)?),
         };
         let assets = self.assets.as_deref().map(open_assets).transpose()?;
-        let registry = Registry::new(&self.config).map_err(HostError::System)?;
+        let allowed_origins = read_origins(self.allowed_origins.as_deref())?;
+        let registry = Registry::new(&self.config, &self.clock).map_err(HostError::System)?;
         let max = self.config.connections_max.unwrap_or_else(connections_by_descriptors);
         let connections = Arc::new(Places { taken_count: AtomicUsize::new(0), max });
         Ok(Arc::new_cyclic(|state| State {
-            parties: self.parties,
+            parties: self.parties.into_iter().map(Arc::from).collect(),
             config: Arc::new(self.config),
             env: Arc::new(self.env),
             calls: Arc::new(Calls::new(Arc::clone(&engine), self.clock.clone(), state.clone())),
@@ -377,6 +408,7 @@ impl Builder {
             engine,
             assets,
             prefix: self.prefix,
+            allowed_origins,
             debug_errors: self.debug_errors,
             draining: Draining::new(),
             registry,
@@ -398,6 +430,11 @@ impl State {
 
     pub(crate) fn party(&self, name: &PartyName) -> Option<&Arc<dyn Party>> {
         self.party_named(name.as_str())
+    }
+
+    /// The origin of an upgrade, if it is not allowed.
+    pub(crate) fn foreign_origin(&self, headers: &HeaderMap) -> Option<String> {
+        origin::foreign(self.allowed_origins.as_deref()?, headers)
     }
 
     /// What an HTTP client is told of an error without a public face.
@@ -492,6 +529,11 @@ async fn drain_rooms(state: &Arc<State>, connections_count: usize) {
         // Then once more: a call between rooms may have opened another.
         futures_util::future::join_all(told).await;
     }
+}
+
+fn read_origins(origins: Option<&[String]>) -> Result<Option<Vec<Origin>>, HostError> {
+    let read = |text: &String| Origin::parse(text).ok_or_else(|| HostError::Origin(text.clone()));
+    origins.map(|origins| origins.iter().map(read).collect()).transpose()
 }
 
 fn open_assets(folder: &Path) -> Result<Assets, HostError> {

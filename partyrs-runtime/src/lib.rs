@@ -23,6 +23,7 @@ mod net;
 mod outbox;
 mod outlet;
 mod party;
+mod pulse;
 mod quietly;
 mod registry;
 mod room;

@@ -10,13 +10,17 @@
 //! what it has waiting, a Close with 1013, and nothing else.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
@@ -25,7 +29,6 @@ use crate::wire;
 
 /// The writing half of one WebSocket, on the shard of its room.
 pub(crate) struct Outlet {
-    tcp: OwnedWriteHalf,
     outbox_bytes_max: usize,
     state: RefCell<State>,
     /// Told when a Close is sent or the socket breaks; the reading half waits for it.
@@ -34,11 +37,15 @@ pub(crate) struct Outlet {
     drained: Notify,
 }
 
-#[derive(Default)]
 struct State {
+    /// `None` when it has been cut; then the reading half alone keeps the descriptor.
+    tcp: Option<OwnedWriteHalf>,
     outbox: Outbox,
     ending: Option<Ending>,
     writer_runs: bool,
+    /// Whether the socket took something that waited, since the last ping.
+    has_taken: bool,
+    is_cut: bool,
 }
 
 /// Why nothing more is written.
@@ -56,9 +63,16 @@ pub(crate) enum Ending {
 
 impl Outlet {
     pub(crate) fn new(tcp: OwnedWriteHalf, outbox_bytes_max: usize) -> Rc<Self> {
-        let state = RefCell::default();
+        let state = RefCell::new(State {
+            tcp: Some(tcp),
+            outbox: Outbox::default(),
+            ending: None,
+            writer_runs: false,
+            has_taken: false,
+            is_cut: false,
+        });
         let (ending, drained) = (Notify::new(), Notify::new());
-        Rc::new(Self { tcp, outbox_bytes_max, state, ending, drained })
+        Rc::new(Self { outbox_bytes_max, state, ending, drained })
     }
 
     /// Writes the parts `runs` of `batch`, which are whole frames, or keeps what the socket
@@ -70,7 +84,7 @@ impl Outlet {
         }
         let mut written = 0;
         if state.outbox.is_empty() {
-            match self.try_write(batch, runs) {
+            match state.try_write(batch, runs) {
                 Ok(count) => written = count,
                 Err(_) => return self.lose(&mut state),
             }
@@ -140,6 +154,42 @@ impl Outlet {
         self.run_writer(&mut state);
     }
 
+    /// Sends a ping, unless what was sent before it still waits to be written.
+    pub(crate) fn ping(self: &Rc<Self>) {
+        let mut state = self.state.borrow_mut();
+        state.has_taken = false;
+        if state.ending.is_some() || !state.outbox.is_empty() {
+            return;
+        }
+        let all = 0..wire::PING.len();
+        match state.try_write(wire::PING, std::slice::from_ref(&all)) {
+            // The socket is full: it would wait.
+            Ok(0) => {}
+            Ok(count) => state.outbox.keep_copy(&wire::PING[count..]),
+            Err(_) => self.lose(&mut state),
+        }
+        self.run_writer(&mut state);
+    }
+
+    /// Whether the socket took something that waited, since the last ping: the client is
+    /// there, however slowly it reads.
+    pub(crate) fn has_taken(&self) -> bool {
+        self.state.borrow().has_taken
+    }
+
+    /// Whether the client has sent something that nobody has read yet, its end included.
+    pub(crate) fn has_unread(&self) -> bool {
+        let state = self.state.borrow();
+        let mut byte = [MaybeUninit::uninit()];
+        // A socket of which nothing can be read now says so: it does not block.
+        state.tcp.as_ref().is_some_and(|tcp| SockRef::from(tcp.as_ref()).peek(&mut byte).is_ok())
+    }
+
+    /// Whether a Close has been sent, or the socket is lost.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.state.borrow().ending.is_some()
+    }
+
     /// Why nothing more is written, if so.
     pub(crate) fn ending(&self) -> Option<Ending> {
         self.state.borrow().ending.clone()
@@ -168,13 +218,19 @@ impl Outlet {
     /// Ends our side of TCP: the client sees the end after all that was written.
     pub(crate) fn shutdown(&self) {
         // A socket that is gone already needs no shutdown.
-        let _ = socket2::SockRef::from(self.tcp.as_ref()).shutdown(Shutdown::Write);
+        let _ = self.state.borrow().shut(Shutdown::Write);
     }
 
-    /// Gives up on the socket; what waits is dropped.
+    /// Gives up on the socket; what waits is dropped. Its descriptor goes with the reading
+    /// half, however long the room keeps this one.
     pub(crate) fn cut(&self) {
-        self.lose(&mut self.state.borrow_mut());
-        let _ = socket2::SockRef::from(self.tcp.as_ref()).shutdown(Shutdown::Both);
+        let mut state = self.state.borrow_mut();
+        self.lose(&mut state);
+        let _ = state.shut(Shutdown::Both);
+        state.is_cut = true;
+        if !state.writer_runs {
+            state.tcp = None;
+        }
     }
 
     fn end_with(self: &Rc<Self>, ending: Ending) {
@@ -210,7 +266,7 @@ impl Outlet {
         let mut written = 0;
         if state.outbox.is_empty() {
             let all = 0..frame.len();
-            match self.try_write(frame, std::slice::from_ref(&all)) {
+            match state.try_write(frame, std::slice::from_ref(&all)) {
                 Ok(count) => written = count,
                 Err(_) => return self.lose(state),
             }
@@ -227,21 +283,61 @@ impl Outlet {
         self.drained.notify_one();
     }
 
+    fn run_writer(self: &Rc<Self>, state: &mut State) {
+        if !state.outbox.is_empty() && !state.writer_runs {
+            state.writer_runs = true;
+            tokio::task::spawn_local(Rc::clone(self).write_out());
+        }
+    }
+
+    /// Writes the outbox out as the socket takes it; ends when it is empty.
+    async fn write_out(self: Rc<Self>) {
+        loop {
+            let writable = poll_fn(|cx| self.state.borrow().poll_writable(cx)).await;
+            let mut guard = self.state.borrow_mut();
+            let state = &mut *guard;
+            if writable.is_err() {
+                self.lose(state);
+            }
+            while let (Some(tcp), Some(first)) = (&state.tcp, state.outbox.first()) {
+                match tcp.try_write(first) {
+                    Ok(count) => {
+                        state.has_taken = true;
+                        state.outbox.written(count);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) => self.lose(state),
+                }
+            }
+            if state.outbox.is_empty() {
+                state.writer_runs = false;
+                if state.is_cut {
+                    state.tcp = None;
+                }
+                self.drained.notify_one();
+                return;
+            }
+        }
+    }
+}
+
+impl State {
     /// Writes as much as the socket takes now; returns how many bytes.
     fn try_write(&self, batch: &[u8], runs: &[Range<usize>]) -> io::Result<usize> {
         const SLICES_MAX: usize = 64;
+        let tcp = self.tcp.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         let mut written = 0;
         for runs in runs.chunks(SLICES_MAX) {
             let total: usize = runs.iter().map(Range::len).sum();
             let result = match runs {
-                [run] => self.tcp.try_write(&batch[run.clone()]),
+                [run] => tcp.try_write(&batch[run.clone()]),
                 runs => {
                     let empty = IoSlice::new(&[]);
                     let mut slices = [empty; SLICES_MAX];
                     for (slice, run) in slices.iter_mut().zip(runs) {
                         *slice = IoSlice::new(&batch[run.clone()]);
                     }
-                    self.tcp.try_write_vectored(&slices[..runs.len()])
+                    tcp.try_write_vectored(&slices[..runs.len()])
                 }
             };
             match result {
@@ -259,33 +355,15 @@ impl Outlet {
         Ok(written)
     }
 
-    fn run_writer(self: &Rc<Self>, state: &mut State) {
-        if !state.outbox.is_empty() && !state.writer_runs {
-            state.writer_runs = true;
-            tokio::task::spawn_local(Rc::clone(self).write_out());
-        }
+    fn shut(&self, how: Shutdown) -> io::Result<()> {
+        self.tcp.as_ref().map_or(Ok(()), |tcp| SockRef::from(tcp.as_ref()).shutdown(how))
     }
 
-    /// Writes the outbox out as the socket takes it; ends when it is empty.
-    async fn write_out(self: Rc<Self>) {
-        loop {
-            let writable = self.tcp.writable().await;
-            let mut state = self.state.borrow_mut();
-            if writable.is_err() {
-                self.lose(&mut state);
-            }
-            while let Some(first) = state.outbox.first() {
-                match self.tcp.try_write(first) {
-                    Ok(count) => state.outbox.written(count),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(_) => self.lose(&mut state),
-                }
-            }
-            if state.outbox.is_empty() {
-                state.writer_runs = false;
-                self.drained.notify_one();
-                return;
-            }
+    /// Ready when the socket takes bytes again, or is gone.
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.tcp {
+            Some(tcp) => tcp.as_ref().poll_write_ready(cx),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 }

@@ -6,15 +6,18 @@ use std::any::{TypeId, type_name};
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use partyrs::seam::panic_error;
-use partyrs::{Admission, Head, Lobby, PartyName, PartyServer, Result, RoomAddress};
+use partyrs::{Admission, Head, Lobby, PartyName, PartyServer, RoomAddress};
 
+use crate::config::{Config, ConfigError};
 use crate::host::State;
 use crate::mailbox::Mailbox;
+use crate::pulse::Pulse;
 use crate::room::RoomTask;
 
 /// What a room is opened with.
@@ -32,23 +35,30 @@ pub(crate) trait Party: fmt::Debug + Send + Sync {
     /// The type that serves it, and its name.
     fn server(&self) -> (TypeId, &'static str);
 
+    /// Takes the limits of the host, but for those that the party has of its own.
+    fn configure(&mut self, host: &Config) -> Result<(), ConfigError>;
+
+    /// The limits of its rooms and connections.
+    fn config(&self) -> &Arc<Config>;
+
     /// Starts the task of a room on the shard that this is called on.
-    fn open(&self, setup: RoomSetup);
+    fn open(&self, setup: RoomSetup, pulse: &Rc<Pulse>);
 
-    async fn before_connect(&self, head: &mut Head, lobby: &Lobby) -> Result<Admission>;
+    async fn before_connect(&self, head: &mut Head, lobby: &Lobby) -> partyrs::Result<Admission>;
 
-    async fn before_request(&self, head: &mut Head, lobby: &Lobby) -> Result<Admission>;
+    async fn before_request(&self, head: &mut Head, lobby: &Lobby) -> partyrs::Result<Admission>;
 }
 
 /// The party that `S` serves.
 pub(crate) struct Registered<S> {
     name: PartyName,
+    config: Arc<Config>,
     server: PhantomData<fn() -> S>,
 }
 
 impl<S: PartyServer> Registered<S> {
     pub(crate) fn new(name: PartyName) -> Self {
-        Self { name, server: PhantomData }
+        Self { name, config: Arc::default(), server: PhantomData }
     }
 }
 
@@ -62,17 +72,27 @@ impl<S: PartyServer> Party for Registered<S> {
         (TypeId::of::<S>(), type_name::<S>())
     }
 
-    fn open(&self, setup: RoomSetup) {
-        tokio::task::spawn_local(RoomTask::<S>::run(setup));
+    fn configure(&mut self, host: &Config) -> Result<(), ConfigError> {
+        self.config = Arc::new(host.of_party(&self.name, &S::OPTIONS)?);
+        Ok(())
     }
 
-    async fn before_connect(&self, head: &mut Head, lobby: &Lobby) -> Result<Admission> {
+    fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    fn open(&self, setup: RoomSetup, pulse: &Rc<Pulse>) {
+        let config = Arc::clone(&self.config);
+        tokio::task::spawn_local(RoomTask::<S>::run(setup, config, Rc::clone(pulse)));
+    }
+
+    async fn before_connect(&self, head: &mut Head, lobby: &Lobby) -> partyrs::Result<Admission> {
         // Called in a future: a hook may be a plain function that panics before it returns one.
         let hook = AssertUnwindSafe(async { S::on_before_connect(head, lobby).await });
         hook.catch_unwind().await.unwrap_or_else(|panic| Err(panic_error(&*panic)))
     }
 
-    async fn before_request(&self, head: &mut Head, lobby: &Lobby) -> Result<Admission> {
+    async fn before_request(&self, head: &mut Head, lobby: &Lobby) -> partyrs::Result<Admission> {
         // Called in a future: a hook may be a plain function that panics before it returns one.
         let hook = AssertUnwindSafe(async { S::on_before_request(head, lobby).await });
         hook.catch_unwind().await.unwrap_or_else(|panic| Err(panic_error(&*panic)))

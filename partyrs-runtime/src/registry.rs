@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use partyrs::RoomAddress;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::{Refusal, RoomEvent};
 use crate::host::State;
@@ -33,8 +34,8 @@ struct Slice {
 }
 
 impl Registry {
-    pub(crate) fn new(config: &Config) -> std::io::Result<Self> {
-        let slice = |index| Ok(Slice { shard: Shard::spawn(index)?, rooms: Mutex::default() });
+    pub(crate) fn new(config: &Config, clock: &Clock) -> std::io::Result<Self> {
+        let slice = |index| Ok(Slice { shard: Shard::spawn(index, clock.clone())?, rooms: Mutex::default() });
         let slices = (0..config.shards).map(slice).collect::<std::io::Result<_>>()?;
         Ok(Self { slices, rooms_count: AtomicUsize::new(0), rooms_max: config.rooms_max })
     }
@@ -111,11 +112,11 @@ impl Registry {
             self.rooms_count.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        let mailbox = Arc::new(Mailbox::new(&state.config));
+        let mailbox = Arc::new(Mailbox::new(party.config()));
         rooms.insert(address.clone(), Arc::clone(&mailbox));
         let (state, party) = (Arc::clone(state), Arc::clone(party));
         let setup = RoomSetup { address: address.clone(), mailbox: Arc::clone(&mailbox), state };
-        if !slice.shard.start(move || party.open(setup)) {
+        if !slice.shard.start(move |pulse| party.open(setup, pulse)) {
             rooms.remove(address);
             self.rooms_count.fetch_sub(1, Ordering::Relaxed);
             return None;

@@ -4,6 +4,7 @@
 //! a room is flushed by one thread only.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,7 +12,10 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
-type Start = Box<dyn FnOnce() + Send>;
+use crate::clock::Clock;
+use crate::pulse::Pulse;
+
+type Start = Box<dyn FnOnce(&Rc<Pulse>) + Send>;
 
 /// A running shard.
 #[derive(Debug)]
@@ -24,7 +28,7 @@ pub(crate) struct Shard {
 
 impl Shard {
     /// Starts the thread. A runtime lives and dies on its own thread, so the thread builds it.
-    pub(crate) fn spawn(index: usize) -> io::Result<Self> {
+    pub(crate) fn spawn(index: usize, clock: Clock) -> io::Result<Self> {
         let (starts, mut started) = mpsc::unbounded_channel::<Start>();
         let (built, is_built) = sync_channel(1);
         let run = move || {
@@ -35,8 +39,10 @@ impl Shard {
                 };
             drop(built.send(Ok(())));
             runtime.block_on(async move {
+                let pulse = Pulse::new(clock);
+                tokio::task::spawn_local(Rc::clone(&pulse).run());
                 while let Some(start) = started.recv().await {
-                    start();
+                    start(&pulse);
                 }
             });
         };
@@ -46,7 +52,7 @@ impl Shard {
     }
 
     /// Runs `start` on the shard; it may call `spawn_local`. Whether the shard still runs.
-    pub(crate) fn start(&self, start: impl FnOnce() + Send + 'static) -> bool {
+    pub(crate) fn start(&self, start: impl FnOnce(&Rc<Pulse>) + Send + 'static) -> bool {
         let starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
         starts.as_ref().is_some_and(|starts| starts.send(Box::new(start)).is_ok())
     }

@@ -11,6 +11,9 @@ const TEXT: u8 = 0x1;
 const BINARY: u8 = 0x2;
 const CLOSE: u8 = 0x8;
 
+/// A ping without payload.
+pub(crate) const PING: &[u8] = &[FINAL | 0x9, 0];
+
 /// Appends a message as one unfragmented frame.
 pub(crate) fn put_frame(buffer: &mut BytesMut, frame: &Frame) {
     let opcode = match frame {

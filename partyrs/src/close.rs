@@ -17,8 +17,9 @@ pub struct CloseFrame {
 #[non_exhaustive]
 pub struct Close {
     /// The code: the client's, or the server's that the client has answered; 1005 when the
-    /// client gave none, 1006 when the socket was lost, 1009 when a message was too long,
-    /// 1002 or 1007 when the client broke the protocol, 1013 when it read too slowly.
+    /// client gave none, 1006 when the socket was lost or the client answered no ping, 1009 when a message was too long,
+    /// 1002 or 1007 when the client broke the protocol, 1013 when it read too slowly, 4409 when
+    /// a newer connection of its id replaced it and the party wants that.
     pub code: u16,
     /// The reason that came with the code; may be empty.
     pub reason: String,

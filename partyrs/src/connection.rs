@@ -42,6 +42,7 @@ pub struct Connection {
     id: ConnectionId,
     uri: Uri,
     remote_addr: SocketAddr,
+    protocol: Option<Box<str>>,
     /// Written by the host before `on_connect`, read-only afterwards.
     tags: Vec<Tag>,
     extensions: Extensions,
@@ -89,6 +90,8 @@ pub struct NewConnection {
     pub uri: Uri,
     /// The client's address as TCP knows it.
     pub remote_addr: SocketAddr,
+    /// The subprotocol that the before-hook selected.
+    pub protocol: Option<Box<str>>,
     /// What the before-hook left.
     pub extensions: Extensions,
     /// Longest state in bytes.
@@ -105,10 +108,10 @@ pub(crate) struct Members {
 
 impl Connection {
     pub(crate) fn new(key: ConnectionKey, new: NewConnection, ledger: Arc<Ledger>) -> Self {
-        let NewConnection { id, uri, remote_addr, extensions, state_bytes_max } = new;
+        let NewConnection { id, uri, remote_addr, protocol, extensions, state_bytes_max } = new;
         let tags = vec![id.as_str().to_owned()];
         let (state, open) = (Mutex::new(None), AtomicBool::new(true));
-        Self { key, id, uri, remote_addr, tags, extensions, state, state_bytes_max, open, ledger }
+        Self { key, id, uri, remote_addr, protocol, tags, extensions, state, state_bytes_max, open, ledger }
     }
 
     /// The id. Not unique: see [`ConnectionId`].
@@ -133,6 +136,12 @@ impl Connection {
     #[must_use]
     pub fn remote_addr(&self) -> SocketAddr {
         self.remote_addr
+    }
+
+    /// The subprotocol that the before-hook selected, if any: [`Head::select_protocol`].
+    #[must_use]
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
     }
 
     /// Typed data that the before-hook put into the head's extensions. Lives as long as the socket.

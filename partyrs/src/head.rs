@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{Extensions, HeaderMap, Method, Uri};
 
 use crate::address::{PartyName, RoomAddress, RoomId};
@@ -23,6 +24,8 @@ pub struct Head {
     uri: Uri,
     headers: HeaderMap,
     extensions: Extensions,
+    /// The subprotocol that was selected among those offered.
+    protocol: Option<Box<str>>,
 }
 
 /// What a before-hook decides.
@@ -39,6 +42,20 @@ pub enum Admission {
     Close(CloseFrame),
 }
 
+/// Why a subprotocol was not selected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// A client must not be told a subprotocol that it does not speak.
+    #[error("subprotocol {protocol:?} is not one of those offered: {offered:?}")]
+    NotOffered {
+        /// What was to be selected.
+        protocol: String,
+        /// What the client offers, the one it likes best first.
+        offered: Vec<String>,
+    },
+}
+
 /// What a static hook sees: which room is asked for, by whom, and the host's env.
 #[derive(Clone, Debug)]
 pub struct Lobby {
@@ -53,7 +70,8 @@ impl Head {
     /// Takes the parts of an `http` request.
     #[must_use]
     pub fn new(parts: http::request::Parts) -> Self {
-        Self { method: parts.method, uri: parts.uri, headers: parts.headers, extensions: parts.extensions }
+        let http::request::Parts { method, uri, headers, extensions, .. } = parts;
+        Self { method, uri, headers, extensions, protocol: None }
     }
 
     /// The method.
@@ -90,6 +108,53 @@ impl Head {
     pub fn query(&self, key: &str) -> Option<Cow<'_, str>> {
         let query = self.uri.query()?;
         form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// The WebSocket subprotocols that the client offers, the one it likes best first; none
+    /// for most clients.
+    pub fn offered_protocols(&self) -> impl Iterator<Item = &str> {
+        let values = self.headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+        let values = values.filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).map(str::trim).filter(|protocol| !protocol.is_empty())
+    }
+
+    /// Agrees to a subprotocol, for `on_before_connect`: the client is told it in the answer
+    /// to its handshake, and [`Connection::protocol`](crate::Connection::protocol) says it to
+    /// all hooks. Names are compared exactly; the last call counts.
+    ///
+    /// A client that offers subprotocols, of which none is selected, fails the connection by
+    /// itself, as browsers do.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::NotOffered`] if the client does not offer it; nothing is selected
+    /// then. Passed on by `?`, it is logged and the client is answered 500.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use partyrs::prelude::*;
+    /// # fn choose(head: &mut Head) -> Result<Admission> {
+    /// if head.offered_protocols().any(|protocol| protocol == "chat.v2") {
+    ///     head.select_protocol("chat.v2")?;
+    /// }
+    /// # Ok(Admission::Admit)
+    /// # }
+    /// ```
+    pub fn select_protocol(&mut self, protocol: &str) -> Result<(), ProtocolError> {
+        self.protocol = None;
+        if !self.offered_protocols().any(|offered| offered == protocol) {
+            let offered = self.offered_protocols().map(str::to_owned).collect();
+            return Err(ProtocolError::NotOffered { protocol: protocol.to_owned(), offered });
+        }
+        self.protocol = Some(protocol.into());
+        Ok(())
+    }
+
+    /// The subprotocol that was selected, if any.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
     }
 
     /// Typed data that a before-hook put in.
@@ -173,5 +238,23 @@ mod tests {
         assert_eq!(head.query("token").as_deref(), Some("a b c"));
         assert_eq!(head.query("empty").as_deref(), Some(""));
         assert_eq!(head.query("none"), None);
+    }
+
+    #[test]
+    fn only_a_subprotocol_that_is_offered_is_selected() {
+        let mut head = Head::default();
+        assert_eq!(head.offered_protocols().count(), 0);
+        for offer in ["chat.v2, chat.v1", " ,soap"] {
+            head.headers_mut().append(SEC_WEBSOCKET_PROTOCOL, http::HeaderValue::from_static(offer));
+        }
+        assert_eq!(head.offered_protocols().collect::<Vec<_>>(), ["chat.v2", "chat.v1", "soap"]);
+        assert_eq!(head.select_protocol("soap"), Ok(()));
+        assert_eq!(head.protocol(), Some("soap"));
+        let error = head.select_protocol("Chat.v2").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            r#"subprotocol "Chat.v2" is not one of those offered: ["chat.v2", "chat.v1", "soap"]"#
+        );
+        assert_eq!(head.protocol(), None);
     }
 }

@@ -318,6 +318,16 @@ impl Hosted {
         }
     }
 
+    /// Closes the older connections of the id of `key` with 4409, if that one is open itself.
+    pub fn replace_older(&self, key: ConnectionKey) {
+        let members = self.room.members();
+        let Some(newer) = members.get(key).filter(|newer| newer.is_open()) else { return };
+        for older in members.with_id(newer.id()).filter(|older| older.key() < key) {
+            let close = CloseFrame::new(4409, "Replaced by a newer connection");
+            older.close_with(Some(close.expect("the code is legal and the reason short")));
+        }
+    }
+
     /// Moves the output that may leave now to the end of `into`, in order.
     pub fn release(&self, into: &mut Vec<Output>) {
         self.room.ledger().release(into);

@@ -10,6 +10,7 @@ use crate::connection::{ConnectContext, Connection, Tag};
 use crate::error::{Error, Failure, Result};
 use crate::frame::{FromFrame, Json, ParseError};
 use crate::head::{Admission, Head, Lobby};
+use crate::options::PartyOptions;
 use crate::request::Request;
 use crate::response::Response;
 use crate::room::Room;
@@ -62,6 +63,10 @@ pub trait PartyServer: Sized + Send + 'static {
     /// What clients of this party may send: [`Frame`](crate::Frame) for anything, `String`,
     /// [`Bytes`](bytes::Bytes), [`Json<T>`], or an enum with `#[derive(FromFrame)]`.
     type Message: FromFrame;
+
+    /// How rooms of this party live, where it is not as the host says: limits, and what a
+    /// second connection of one id does. Default: all as the host says.
+    const OPTIONS: PartyOptions = PartyOptions::DEFAULT;
 
     /// Builds the server of one room, before any other hook; load what was stored here.
     ///
@@ -182,7 +187,8 @@ pub trait PartyServer: Sized + Send + 'static {
 
     /// Called before a WebSocket to a room of this party is accepted, outside of any room.
     ///
-    /// What it puts into the head's extensions can be read by [`Connection::extension`]. An
+    /// What it puts into the head's extensions can be read by [`Connection::extension`]. It may
+    /// agree to one of the subprotocols that the client offers, by [`Head::select_protocol`]. An
     /// `Err` is answered 500, or as [`Error::status`] or [`Error::close`] says; one that waits for
     /// longer than `hook_timeout` is ended and answered 500. It runs beside all rooms and delays none.
     fn on_before_connect(head: &mut Head, lobby: &Lobby) -> impl Future<Output = Result<Admission>> + Send {

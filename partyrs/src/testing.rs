@@ -29,6 +29,7 @@ use crate::error::{Error, Failure, Hook, Result};
 use crate::frame::{FromFrame, IntoFrame};
 use crate::handle::{CallError, RoomHandle};
 use crate::head::Head;
+use crate::options::DuplicateIds;
 use crate::request::Request;
 use crate::response::Response;
 use crate::room::Room;
@@ -187,6 +188,7 @@ impl<S: PartyServer> TestRoom<S> {
             id: ConnectionId::new(id),
             uri: head.uri().clone(),
             remote_addr: localhost(),
+            protocol: head.protocol().map(Box::from),
             extensions: std::mem::take(head.extensions_mut()),
             state_bytes_max: 16 << 10,
         };
@@ -419,7 +421,14 @@ impl<S: PartyServer> TestRoom<S> {
         let Some(Open { hosted, server, .. }) = &mut self.open else { return Ok(()) };
         let Some(connection) = hosted.connection(key) else { return Ok(()) };
         let result = drive(hosted, &link, server.on_connect(hosted.room(), connection, context)).await;
-        self.ended(Hook::Connect, Some(key), result).await
+        self.ended(Hook::Connect, Some(key), result).await?;
+        if S::OPTIONS.duplicate_ids == DuplicateIds::Replace
+            && let Some(open) = &self.open
+        {
+            open.hosted.replace_older(key);
+            self.deliver().await;
+        }
+        Ok(())
     }
 
     async fn answer(&mut self, call: Call) -> Result<()> {

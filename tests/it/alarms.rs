@@ -172,12 +172,11 @@ impl PartyServer for Sleeper {
 fn builder() -> (Builder, Plan, Seen) {
     let (reports, seen) = reports();
     let plan = Plan::new();
-    // Tests move the clock by minutes while hooks wait.
-    let builder = Host::builder()
-        .party::<Sleeper>("main")
-        .env(reports)
-        .env(plan.clone())
-        .config(|config| config.hook_timeout = Duration::from_hours(1000));
+    // Tests move the clock by minutes while hooks wait and clients do not read.
+    let builder = Host::builder().party::<Sleeper>("main").env(reports).env(plan.clone()).config(|config| {
+        config.hook_timeout = Duration::from_hours(1000);
+        config.ping_every = Duration::MAX;
+    });
     (builder, plan, seen)
 }
 

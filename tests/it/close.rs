@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::held::HeldEngine;
 use crate::parties::{Reports, Seen, Witness, member, reports, witnesses};
+use crate::pings::busy;
 use crate::upgrade::raw::{
     BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, Raw, TEXT, close_payload, end_by_reset, frame, head,
 };
@@ -65,6 +66,28 @@ async fn ada_and_bob(host: &TestHost) -> (Raw, TestClient) {
 async fn is_undisturbed(bob: &mut TestClient) {
     bob.send("mark").await;
     assert_eq!(bob.next_text().await, "mark");
+}
+
+/// The hook waits with one message, and the mailbox is full of another.
+#[tokio::test]
+async fn a_clients_close_is_answered_and_its_place_is_free_though_its_room_is_busy() {
+    let (host, let_through, mut seen) = busy().await;
+    let_through.add_permits(3);
+    let (mut ada, mut bob) =
+        (Raw::member(&host, "lobby", "ada").await, Raw::member(&host, "lobby", "bob").await);
+    bob.send(["0", "1", "2", "3"].map(|text| frame(TEXT, text)).concat()).await;
+    assert_eq!(seen.next().await, "bob said 0");
+
+    ada.send(frame(CLOSE, close_payload(1000, "bye"))).await;
+    assert_eq!(ada.closed().await, (1000, "bye".to_owned()));
+    ada.ends().await;
+    drop(ada);
+    host.until(|host| host.connections_count() == 1).await;
+
+    let_through.add_permits(3);
+    let mut reports = [seen.next().await, seen.next().await, seen.next().await, seen.next().await];
+    reports.sort();
+    assert_eq!(reports, ["ada closed: 1000", "bob said 1", "bob said 2", "bob said 3"]);
 }
 
 #[tokio::test]
@@ -448,7 +471,8 @@ async fn a_code_or_reason_that_cannot_be_sent_is_an_error_to_the_hook() {
 /// The client is told, and TCP ends only when it has not answered in time.
 #[tokio::test]
 async fn a_client_that_does_not_answer_a_close_is_lost_after_the_time_for_it() {
-    let (host, mut seen) = witnesses(|_| {}).await;
+    // Bob does not read while the clock is moved.
+    let (host, mut seen) = witnesses(|config| config.ping_every = Duration::MAX).await;
     let (mut ada, mut bob) = ada_and_bob(&host).await;
     ada.send(frame(TEXT, "close 4001 bye")).await;
     assert_eq!(ada.closed().await, (4001, "bye".to_owned()));

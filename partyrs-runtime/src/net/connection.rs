@@ -32,6 +32,7 @@ use crate::event::{Arrival, Inlet, RoomEvent};
 use crate::host::Ticket;
 use crate::mailbox::Mailbox;
 use crate::outlet::{Ending, Outlet};
+use crate::pulse::{Pulse, Watch};
 
 /// tungstenite keeps a read buffer of this size per connection; larger ones double the cost
 /// of fan-out and most of the memory of an idle connection.
@@ -66,6 +67,8 @@ struct Reading {
 struct Wire {
     tcp: OwnedReadHalf,
     outlet: Rc<Outlet>,
+    /// While frames are read.
+    watch: Option<Watch>,
 }
 
 /// How the input ended.
@@ -81,7 +84,7 @@ impl Arrival for Accepted {
         let Self { socket, read_ahead, config, clock, ticket } = *self;
         let (tcp, write_half) = TcpStream::from_std(socket)?.into_split();
         let outlet = Outlet::new(write_half, config.outbox_bytes_max);
-        let wire = Wire { tcp, outlet: Rc::clone(&outlet) };
+        let wire = Wire { tcp, outlet: Rc::clone(&outlet), watch: None };
         let reading = Reading { wire, read_ahead, config, clock, ticket };
         Ok((outlet, Box::new(reading)))
     }
@@ -100,7 +103,8 @@ impl Arrival for Accepted {
 }
 
 impl Inlet for Reading {
-    fn start(self: Box<Self>, key: ConnectionKey, mailbox: Arc<Mailbox>) {
+    fn start(mut self: Box<Self>, key: ConnectionKey, mailbox: Arc<Mailbox>, pulse: &Rc<Pulse>) {
+        self.wire.watch = Some(pulse.watch(&self.wire.outlet, &self.config));
         tokio::task::spawn_local(self.serve(key, mailbox));
     }
 }
@@ -125,11 +129,16 @@ impl Reading {
                 answer.unwrap_or_else(Close::lost)
             }
         };
+        socket.get_mut().watch = None;
+        // On the heap: a connection's task is kept as long as the connection, and this is its end.
+        let ended = Box::pin(async move {
+            clock.timeout(config.close_timeout, finish(socket.get_mut())).await;
+            outlet.cut();
+            drop((socket, ticket));
+        });
+        // The room may be busy; the socket, and its place among others, do not wait for it.
         // A room that has ended does not want to know.
-        let _ = mailbox.push(RoomEvent::Leave { key, close }).await;
-        clock.timeout(config.close_timeout, finish(socket.get_mut())).await;
-        outlet.cut();
-        drop(ticket);
+        let _ = tokio::join!(mailbox.push(RoomEvent::Leave { key, close }), ended);
     }
 }
 
@@ -202,7 +211,7 @@ async fn await_answer(socket: &mut WebSocketStream<Wire>, outlet: &Outlet) -> Cl
 }
 
 /// Lets our Close reach the client before TCP ends.
-async fn finish(Wire { tcp, outlet }: &mut Wire) {
+async fn finish(Wire { tcp, outlet, .. }: &mut Wire) {
     if outlet.ending() == Some(Ending::Lost) {
         return;
     }
@@ -250,7 +259,13 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+        let polled = Pin::new(&mut self.tcp).poll_read(cx, buffer);
+        if polled.is_ready()
+            && let Some(watch) = &self.watch
+        {
+            watch.heard();
+        }
+        polled
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::route::Route;
 use super::upgrade;
+use crate::config::Config;
 use crate::event::{Refusal, RoomEvent};
 use crate::host::State;
 use crate::party::Party;
@@ -78,13 +79,13 @@ where
     let mut head = Head::new(parts);
     let lobby = target.lobby(&state);
     let hook = target.party.before_request(&mut head, &lobby);
-    match in_time(&state, hook).await {
+    match in_time(&state, &target, hook).await {
         Ok(Admission::Admit) => {}
         Ok(Admission::Respond(response)) => return response.into_http(),
         Ok(Admission::Close(close)) => return text(StatusCode::FORBIDDEN, close.reason()),
         Err(error) => return before_hook_failed(&state, &target, "on_before_request", &error),
     }
-    let body = match read_body(&state, body).await {
+    let body = match read_body(&state, target.party.config(), body).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
@@ -108,18 +109,18 @@ where
     }
 }
 
-async fn read_body<B>(state: &State, body: B) -> Result<Bytes, Response<Body>>
+async fn read_body<B>(state: &State, config: &Config, body: B) -> Result<Bytes, Response<Body>>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let limit = state.config.body_bytes_max;
+    let limit = config.body_bytes_max;
     let too_long = || text(StatusCode::PAYLOAD_TOO_LARGE, format!("Body is longer than {limit} bytes"));
     if body.size_hint().lower() > limit as u64 {
         return Err(too_long());
     }
     let whole = std::pin::pin!(Limited::new(body, limit).collect());
-    match state.clock.timeout(state.config.body_timeout, whole).await {
+    match state.clock.timeout(config.body_timeout, whole).await {
         None => Err(text(StatusCode::REQUEST_TIMEOUT, "Body did not arrive in time")),
         Some(Ok(body)) => Ok(body.to_bytes()),
         Some(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
@@ -138,9 +139,10 @@ impl Target {
 /// A static hook, ended when its time is over.
 pub(crate) async fn in_time(
     state: &State,
+    target: &Target,
     hook: impl Future<Output = partyrs::Result<Admission>>,
 ) -> partyrs::Result<Admission> {
-    let limit = state.config.hook_timeout;
+    let limit = target.party.config().hook_timeout;
     let late = || Err(Error::new(format!("hook ran longer than hook_timeout ({limit:?})")));
     state.clock.timeout(limit, hook).await.unwrap_or_else(late)
 }

@@ -4,5 +4,6 @@ pub(crate) mod connection;
 pub(crate) mod http;
 pub(crate) mod linger;
 pub(crate) mod listener;
+pub(crate) mod origin;
 pub(crate) mod route;
 pub(crate) mod upgrade;

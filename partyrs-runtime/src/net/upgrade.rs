@@ -8,7 +8,7 @@ use std::sync::Arc;
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use http::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -25,12 +25,6 @@ use crate::host::State;
 
 const CONNECTION_ID_BYTES_MAX: usize = 256;
 
-/// What follows the 101.
-enum Then {
-    Join { head: Head, id: ConnectionId },
-    Close(CloseFrame),
-}
-
 /// Whether the client asks for a WebSocket, rightly or wrongly.
 pub(crate) fn is_asked<B>(request: &Request<B>) -> bool {
     has_token(request.headers(), &UPGRADE, "websocket")
@@ -42,6 +36,10 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
         Ok(key) => key,
         Err(refusal) => return *refusal,
     };
+    if let Some(origin) = state.foreign_origin(request.headers()) {
+        tracing::info!(room = %target.address, origin, "upgrade refused, its origin is not allowed");
+        return text(StatusCode::FORBIDDEN, format!("Origin {origin} is not allowed"));
+    }
     let (mut parts, _) = request.into_parts();
     let Some(on_upgrade) = parts.extensions.remove::<OnUpgrade>() else {
         return text(StatusCode::BAD_REQUEST, "This connection cannot be upgraded");
@@ -53,12 +51,12 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
     };
     let lobby = target.lobby(&state);
     let hook = target.party.before_connect(&mut head, &lobby);
-    let then = match in_time(&state, hook).await {
-        Ok(Admission::Admit) => Then::Join { head, id },
+    let refusal = match in_time(&state, &target, hook).await {
+        Ok(Admission::Admit) => None,
         Ok(Admission::Respond(response)) => return response.into_http(),
-        Ok(Admission::Close(close)) => Then::Close(close),
+        Ok(Admission::Close(close)) => Some(close),
         Err(error) => match error.public_close() {
-            Some(close) => Then::Close(close.clone()),
+            Some(close) => Some(close.clone()),
             None => return before_hook_failed(&state, &target, "on_before_connect", &error),
         },
     };
@@ -67,6 +65,7 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
         return unavailable();
     }
     let Some(ticket) = state.ticket() else { return unavailable() };
+    let protocol = protocol_to_tell(&head, refusal.as_ref());
     tokio::spawn(async move {
         let upgraded = match on_upgrade.await {
             Ok(upgraded) => upgraded,
@@ -76,14 +75,14 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
         let Some((socket, read_ahead)) = take_socket(upgraded) else {
             return tracing::error!(room = %target.address, "upgraded connection is not one of this listener");
         };
-        let config = Arc::clone(&state.config);
+        let config = Arc::clone(target.party.config());
         let arrival = Accepted { socket, read_ahead, config, clock: state.clock.clone(), ticket };
-        match then {
-            Then::Close(close) => Box::new(arrival).refuse(close),
-            Then::Join { head, id } => join(&state, &target, head, id, Box::new(arrival)).await,
+        match refusal {
+            Some(close) => Box::new(arrival).refuse(close),
+            None => join(&state, &target, head, id, Box::new(arrival)).await,
         }
     });
-    switching_protocols(&accept_key)
+    switching_protocols(&accept_key, protocol)
 }
 
 async fn join(state: &Arc<State>, target: &Target, mut head: Head, id: ConnectionId, arrival: Box<Accepted>) {
@@ -91,8 +90,9 @@ async fn join(state: &Arc<State>, target: &Target, mut head: Head, id: Connectio
         id,
         uri: detached(head.uri()),
         remote_addr: target.remote_addr,
+        protocol: head.protocol().map(Box::from),
         extensions: std::mem::take(head.extensions_mut()),
-        state_bytes_max: state.config.connection_state_bytes_max,
+        state_bytes_max: target.party.config().connection_state_bytes_max,
     };
     let join = Join { new, context: ConnectContext::new(head), arrival };
     let event = RoomEvent::Join(Box::new(join));
@@ -148,13 +148,24 @@ fn connection_id(head: &Head) -> Result<ConnectionId, Box<Response<Body>>> {
     }
 }
 
-fn switching_protocols(accept_key: &str) -> Response<Body> {
+/// The subprotocol that was selected. A client that is about to be closed, and for which none
+/// was, is told the first that it offers: else a browser fails by itself, and its page never
+/// sees the Close.
+fn protocol_to_tell(head: &Head, refusal: Option<&CloseFrame>) -> Option<HeaderValue> {
+    let any = refusal.and_then(|_| head.offered_protocols().next());
+    HeaderValue::from_str(head.protocol().or(any)?).ok()
+}
+
+fn switching_protocols(accept_key: &str, protocol: Option<HeaderValue>) -> Response<Body> {
     let mut response = partyrs::Response::status(StatusCode::SWITCHING_PROTOCOLS).into_http();
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     if let Ok(value) = HeaderValue::from_str(accept_key) {
         headers.insert(SEC_WEBSOCKET_ACCEPT, value);
+    }
+    if let Some(protocol) = protocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
     }
     response
 }

@@ -14,13 +14,15 @@ use tokio::task::JoinSet;
 use super::commits::Commits;
 use super::outgoing::Outgoing;
 use crate::calls::InHook;
-use crate::clock::Sleep;
+use crate::clock::{Clock, Sleep};
+use crate::config::Config;
 use crate::host::State;
 use crate::quietly::run_quietly;
 
 /// What goes on beside the hooks.
 pub(super) struct Flow {
     state: Arc<State>,
+    config: Arc<Config>,
     pub(super) commits: Commits,
     pub(super) outgoing: Outgoing,
     pub(super) tasks: JoinSet<Result<()>>,
@@ -45,16 +47,10 @@ struct Late {
 }
 
 impl Flow {
-    pub(super) fn new(state: Arc<State>) -> Self {
+    pub(super) fn new(state: Arc<State>, config: Arc<Config>) -> Self {
         let commits = Commits::new(&state);
-        Self {
-            state,
-            commits,
-            outgoing: Outgoing::default(),
-            tasks: JoinSet::new(),
-            startable: Vec::new(),
-            caller: None,
-        }
+        let (outgoing, tasks) = (Outgoing::default(), JoinSet::new());
+        Self { state, config, commits, outgoing, tasks, startable: Vec::new(), caller: None }
     }
 
     /// Runs a hook to its end. Whenever it waits, commits land and output leaves.
@@ -66,7 +62,7 @@ impl Flow {
     ) -> HookEnd<R> {
         let mut future = pin!(Some(future));
         let mut late: Option<Late> = None;
-        let state = Arc::clone(&self.state);
+        let (state, config) = (Arc::clone(&self.state), Arc::clone(&self.config));
         let caller = Arc::clone(self.caller.get_or_insert_with(|| Arc::new(hosted.caller())));
         let started = state.clock.now();
         let end = poll_fn(|cx| {
@@ -84,16 +80,16 @@ impl Flow {
                 return Poll::Ready(HookEnd::CommitFailed(error));
             }
             // Its time runs before anybody sees what it has sent.
-            let late = late.get_or_insert_with(|| Late::new(&state));
+            let late = late.get_or_insert_with(|| Late::new(&state.clock, &config));
             self.flush(cx, hosted);
-            late.poll(cx, &state, hosted.room().address(), hook).map(HookEnd::Panicked)
+            late.poll(cx, &config, hosted.room().address(), hook).map(HookEnd::Panicked)
         })
         .await;
         let address = hosted.room().address();
         // A hook that was ended drops what it held.
         run_quietly(address, || future.set(None));
         let took = state.clock.now().saturating_sub(started);
-        if took > state.config.hook_warn_after && late.is_none_or(|late| !late.warned) {
+        if took > config.hook_warn_after && late.is_none_or(|late| !late.warned) {
             tracing::warn!(room = %address, %hook, ?took, "hook blocked its shard");
         }
         end
@@ -111,20 +107,20 @@ impl Flow {
 }
 
 impl Late {
-    fn new(state: &State) -> Self {
-        let (warn, end) = (state.config.hook_warn_after, state.config.hook_timeout);
-        Self { warn: state.clock.sleep(warn), end: state.clock.sleep(end), warned: false }
+    fn new(clock: &Clock, config: &Config) -> Self {
+        let (warn, end) = (clock.sleep(config.hook_warn_after), clock.sleep(config.hook_timeout));
+        Self { warn, end, warned: false }
     }
 
     /// Ready with an error when the hook's time is over.
-    fn poll(&mut self, cx: &mut Context<'_>, state: &State, room: &RoomAddress, hook: Hook) -> Poll<Error> {
+    fn poll(&mut self, cx: &mut Context<'_>, config: &Config, room: &RoomAddress, hook: Hook) -> Poll<Error> {
         if !self.warned && Pin::new(&mut self.warn).poll(cx).is_ready() {
             self.warned = true;
-            let after = state.config.hook_warn_after;
+            let after = config.hook_warn_after;
             tracing::warn!(%room, %hook, ?after, "hook still runs, and its room waits");
         }
         Pin::new(&mut self.end).poll(cx).map(|()| {
-            let limit = state.config.hook_timeout;
+            let limit = config.hook_timeout;
             Error::new(format!("hook ran longer than hook_timeout ({limit:?})"))
         })
     }

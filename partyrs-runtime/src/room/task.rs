@@ -19,6 +19,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -28,8 +29,8 @@ use futures_util::future::BoxFuture;
 use partyrs::seam::{AlarmFailed, ConnectionKey, Delivered, Effect, Hosted, Reply, Work, panic_error};
 use partyrs::storage::Opened;
 use partyrs::{
-    CallError, Close, ConnectContext, Connection, ConnectionId, Error, Failure, Frame, FromFrame, Hook,
-    PartyServer, Request, Response, Result, Room, RoomAddress,
+    CallError, Close, ConnectContext, Connection, ConnectionId, DuplicateIds, Error, Failure, Frame,
+    FromFrame, Hook, PartyServer, Request, Response, Result, Room, RoomAddress,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinError;
@@ -37,10 +38,12 @@ use tokio::task::JoinError;
 use super::flow::{Flow, HookEnd};
 use crate::alarms::Woken;
 use crate::clock::Sleep;
+use crate::config::Config;
 use crate::event::{Join, Refusal, RoomEvent, close_frame};
 use crate::host::State;
 use crate::mailbox::Mailbox;
 use crate::party::RoomSetup;
+use crate::pulse::Pulse;
 use crate::quietly::{drop_each_quietly, drop_quietly, run_quietly};
 use crate::shutdown::Pacer;
 
@@ -55,6 +58,9 @@ const TAG_BYTES_MAX: usize = 256;
 pub(crate) struct RoomTask<S> {
     address: RoomAddress,
     state: Arc<State>,
+    /// The limits of the party.
+    config: Arc<Config>,
+    pulse: Rc<Pulse>,
     mailbox: Arc<Mailbox>,
     hosted: Hosted,
     /// `None` before `on_start` has ended well, and after the room has ended.
@@ -114,7 +120,7 @@ struct Cleanup {
 
 impl<S: PartyServer> RoomTask<S> {
     /// Runs a room from its opening to its end.
-    pub(crate) fn run(setup: RoomSetup) -> impl Future<Output = ()> {
+    pub(crate) fn run(setup: RoomSetup, config: Arc<Config>, pulse: Rc<Pulse>) -> impl Future<Output = ()> {
         // Made at once, for a shard may end before the task has its first turn.
         let cleanup = Cleanup {
             address: setup.address.clone(),
@@ -122,10 +128,10 @@ impl<S: PartyServer> RoomTask<S> {
             state: Arc::clone(&setup.state),
             epoch: None,
         };
-        Self::open_and_live(setup, cleanup)
+        Self::open_and_live(setup, config, pulse, cleanup)
     }
 
-    async fn open_and_live(setup: RoomSetup, mut cleanup: Cleanup) {
+    async fn open_and_live(setup: RoomSetup, config: Arc<Config>, pulse: Rc<Pulse>, mut cleanup: Cleanup) {
         let RoomSetup { address, mailbox, state } = setup;
         let opened = match state.engine.open(&address).await {
             Ok(opened) => opened,
@@ -138,7 +144,7 @@ impl<S: PartyServer> RoomTask<S> {
             }
         };
         cleanup.epoch = Some(opened.epoch);
-        let mut room = Self::new(address, mailbox, state, opened);
+        let mut room = Self::new(address, mailbox, state, opened, config, pulse);
         let end = match AssertUnwindSafe(room.live()).catch_unwind().await {
             Ok(Err(end)) => end,
             Err(panic) => {
@@ -151,13 +157,22 @@ impl<S: PartyServer> RoomTask<S> {
         drop(cleanup);
     }
 
-    fn new(address: RoomAddress, mailbox: Arc<Mailbox>, state: Arc<State>, opened: Opened) -> Self {
+    fn new(
+        address: RoomAddress,
+        mailbox: Arc<Mailbox>,
+        state: Arc<State>,
+        opened: Opened,
+        config: Arc<Config>,
+        pulse: Rc<Pulse>,
+    ) -> Self {
         let (env, calls) = (Arc::clone(&state.env), Arc::clone(&state.calls));
-        let hosted = Hosted::new(address.clone(), env, calls, state.config.storage, opened);
-        let flow = Flow::new(Arc::clone(&state));
+        let hosted = Hosted::new(address.clone(), env, calls, config.storage, opened);
+        let flow = Flow::new(Arc::clone(&state), Arc::clone(&config));
         Self {
             address,
             state,
+            config,
+            pulse,
             mailbox,
             hosted,
             server: None,
@@ -244,7 +259,7 @@ impl<S: PartyServer> RoomTask<S> {
 
     /// Whether fewer commits and less output wait than may.
     fn may_take_an_event(&mut self, cx: &mut Context<'_>) -> bool {
-        let config = &self.state.config;
+        let config = &self.config;
         let is_free = |(commits_count, held_bytes): (usize, usize)| {
             commits_count < config.commits_pending_max && held_bytes < config.held_bytes_max
         };
@@ -279,7 +294,7 @@ impl<S: PartyServer> RoomTask<S> {
             self.idle = None;
             return Poll::Pending;
         }
-        let idle = self.idle.get_or_insert_with(|| self.state.clock.sleep(self.state.config.idle_after));
+        let idle = self.idle.get_or_insert_with(|| self.state.clock.sleep(self.config.idle_after));
         match Pin::new(idle).poll(cx) {
             Poll::Ready(()) if self.mailbox.close_if_empty() => Poll::Ready(Ok(Next::Idle)),
             Poll::Ready(()) => {
@@ -352,7 +367,7 @@ impl<S: PartyServer> RoomTask<S> {
         let welcomed = self.welcome(key, &context).await;
         drop_quietly(&self.address, context);
         // Reading begins whatever became of the hooks: a refused client's socket ends there.
-        inlet.start(key, Arc::clone(&self.mailbox));
+        inlet.start(key, Arc::clone(&self.mailbox), &self.pulse);
         welcomed
     }
 
@@ -380,6 +395,9 @@ impl<S: PartyServer> RoomTask<S> {
             .await?;
         if welcome.is_ok() {
             self.welcomed.insert(key);
+            if S::OPTIONS.duplicate_ids == DuplicateIds::Replace {
+                self.hosted.replace_older(key);
+            }
         }
         Ok(())
     }
@@ -645,7 +663,7 @@ impl<S: PartyServer> RoomTask<S> {
 
     /// Ends the room if it panics too often.
     fn count_panic(&mut self) -> Lives {
-        let config = &self.state.config;
+        let config = &self.config;
         let now = self.state.clock.now();
         self.panics.push_back(now);
         while self.panics.front().is_some_and(|first| now.saturating_sub(*first) > config.restart_window) {
