@@ -109,9 +109,10 @@ impl<S: PartyServer> RoomHandle<S> {
     ///
     /// # Errors
     ///
-    /// [`CallError`]. A call from a hook waits for the commits of the room's earlier hooks; after
-    /// a write of its own that is not synced it is refused ([`CallError::Unsynced`]). Where the callee waits for the caller, through
-    /// whatever rooms, the call is refused at once ([`CallError::Cycle`]).
+    /// [`CallError`]. A call from a hook waits for the commits of its room's earlier hooks;
+    /// after a write of its own that is not synced it is refused ([`CallError::Unsynced`]).
+    /// Where the callee waits for the caller, through whatever rooms, it is refused at once
+    /// ([`CallError::Cycle`]).
     ///
     /// # Cancel safety
     ///
