@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use partyrs::seam::Hosted;
 use partyrs::storage::{CommitError, StorageEngine};
+use tokio::task::coop::unconstrained;
 
 use crate::alarms::Alarms;
 use crate::host::State;
@@ -43,7 +44,10 @@ impl Commits {
         for commit in hosted.fetch_commits() {
             let (seq, engine) = (commit.seq, Arc::clone(&self.engine));
             let changes_alarms = commit.writes.clears() || commit.writes.alarms().len() > 0;
-            let future: BoxFuture<'static, _> = Box::pin(async move { engine.commit(commit).await });
+            // Without tokio's budget: a first poll that it turns away would take no place, and
+            // the next commit would take it.
+            let future = unconstrained(async move { engine.commit(commit).await });
+            let future: BoxFuture<'static, _> = Box::pin(future);
             let mut under_way = UnderWay { seq, changes_alarms, future, answer: None };
             under_way.poll(cx);
             self.under_way.push_back(under_way);
