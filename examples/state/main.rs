@@ -20,6 +20,8 @@
 //!
 //! * A room may keep nothing in memory and ask its storage. A hook has the room to itself, so
 //!   nothing can come between the reading and the sending.
+//! * Such a room may hibernate: when its clients have been silent for 10 s it leaves memory, and
+//!   they stay connected.
 //! * A message can carry a value whose keys are not known: a variant with one field.
 //! * A body is a stranger's. What would make a message ambiguous is refused before it is stored.
 //! * `Error::close` is an answer to a connection, as `Error::status` is one to a request.
@@ -51,6 +53,8 @@ async fn main() -> partyrs_runtime::Result {
 
 impl PartyServer for State {
     type Message = Frame;
+
+    const OPTIONS: PartyOptions = PartyOptions::DEFAULT.hibernate(true);
 
     async fn on_start(_: &Room) -> Result<Self> {
         Ok(State)

@@ -72,6 +72,11 @@ pub struct Config {
     /// How long a room without connections, tasks and unwritten commits stays in memory.
     /// Default 30 s. After it: the server value is dropped; the next visitor starts it again.
     pub idle_after: Duration,
+    /// How long a room with connections, without tasks and unwritten commits, stays awake
+    /// when nothing comes to it, if its party says [`hibernate`](PartyOptions::hibernate).
+    /// Default 10 s. After it: the server value is dropped, the connections stay; whatever
+    /// comes next wakes the room.
+    pub hibernate_after: Duration,
     /// A hook that runs longer is logged with its room. Default 1 s.
     pub hook_warn_after: Duration,
     /// A hook that runs longer is ended like a panic, at a place where it waits. Default 30 s.
@@ -124,6 +129,7 @@ impl Default for Config {
             ping_every: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(20),
             idle_after: Duration::from_secs(30),
+            hibernate_after: Duration::from_secs(10),
             hook_warn_after: Duration::from_secs(1),
             hook_timeout: Duration::from_secs(30),
             call_timeout: Duration::from_secs(10),
@@ -146,7 +152,8 @@ impl Config {
         let config = overridden! {
             message_bytes_max body_bytes_max body_timeout connection_state_bytes_max
             mailbox_events_max mailbox_bytes_max commits_pending_max held_bytes_max outbox_bytes_max
-            ping_every ping_timeout idle_after hook_warn_after hook_timeout restarts_max restart_window
+            ping_every ping_timeout idle_after hibernate_after hook_warn_after hook_timeout
+            restarts_max restart_window
         };
         config.check().map_err(|error| ConfigError { party: Some(party.clone()), ..error })?;
         Ok(config)
@@ -189,6 +196,7 @@ impl Config {
             ("ping_every", self.ping_every),
             ("ping_timeout", self.ping_timeout),
             ("idle_after", self.idle_after),
+            ("hibernate_after", self.hibernate_after),
             ("hook_warn_after", self.hook_warn_after),
             ("hook_timeout", self.hook_timeout),
             ("call_timeout", self.call_timeout),

@@ -30,6 +30,9 @@ pub(crate) enum RoomEvent {
     Run { work: Box<dyn Work>, reply: oneshot::Sender<Result<(), CallError>> },
     /// An alarm of the room is due; which one the room knows.
     Alarm(Woken),
+    /// The room is to hibernate as soon as it is quiet, and to say so.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "only tests force it"))]
+    Lull(oneshot::Sender<()>),
     /// The host shuts down: the connections are closed with 1012, at the pacer's pace.
     Drain(Arc<Pacer>),
 }
@@ -76,7 +79,12 @@ impl RoomEvent {
         match self {
             Self::Frame { frame, .. } => frame.len(),
             Self::Request { request, .. } => request.bytes().len(),
-            Self::Join(_) | Self::Leave { .. } | Self::Run { .. } | Self::Alarm(_) | Self::Drain(_) => 0,
+            Self::Join(_)
+            | Self::Leave { .. }
+            | Self::Run { .. }
+            | Self::Alarm(_)
+            | Self::Lull(_)
+            | Self::Drain(_) => 0,
         }
     }
 
@@ -94,7 +102,7 @@ impl RoomEvent {
             Self::Run { reply, .. } => drop(reply.send(Err(refusal.call_error()))),
             // Whoever woke the room learns of it, and tries again.
             Self::Alarm(woken) => drop(woken),
-            Self::Frame { .. } | Self::Leave { .. } | Self::Drain(_) => {}
+            Self::Frame { .. } | Self::Leave { .. } | Self::Lull(_) | Self::Drain(_) => {}
         }
     }
 }

@@ -85,6 +85,16 @@ impl Mailbox {
         Poll::Ready(event)
     }
 
+    /// Ready when an event is in the mailbox; it stays there.
+    pub(crate) fn poll_filled(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut queue = self.queue();
+        if queue.events.is_empty() {
+            queue.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
     /// Closes the mailbox if nothing is in it; whether it did.
     pub(crate) fn close_if_empty(&self) -> bool {
         let mut queue = self.queue();

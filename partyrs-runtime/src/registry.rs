@@ -66,6 +66,12 @@ impl Registry {
         }
     }
 
+    /// The mailbox of a room, if it is open.
+    #[cfg(feature = "testing")]
+    pub(crate) fn mailbox(&self, address: &RoomAddress) -> Option<Arc<Mailbox>> {
+        self.slice(address).rooms().get(address).cloned()
+    }
+
     /// Mailboxes of all open rooms.
     pub(crate) fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
         let slices = self.slices.iter();

@@ -12,7 +12,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use partyrs::storage::{MemoryEngine, StorageEngine};
-use partyrs::{Frame, IntoFrame, PartyServer};
+use partyrs::{Frame, IntoFrame, PartyServer, RoomAddress, RoomId};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -20,6 +20,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use crate::clock::Clock;
+use crate::event::RoomEvent;
 use crate::host::{Builder, Host, HostError, State};
 
 /// How long a test waits for something that must happen.
@@ -120,6 +121,38 @@ impl TestHost {
     /// Moves the host's clock: idle times and time-outs happen now, and alarms go off.
     pub fn advance(&self, time: Duration) {
         self.clock.advance(time);
+    }
+
+    /// Makes the room `room` of the party `main`, or of the first one if none is called
+    /// that, give up its server, whatever its `OPTIONS` say, and returns when it has: as soon
+    /// as its hooks, tasks and commits have ended. Its connections stay, and what comes next
+    /// wakes it. A room without connections closes instead; one that is not open stays closed.
+    ///
+    /// # Panics
+    ///
+    /// If `room` is no room id, or if the room does not come to rest within 20 s.
+    pub async fn hibernate(&self, room: &str) {
+        let party = self.state.party(self.state.main_party()).expect("a host has a party");
+        let room = RoomId::new(room).expect("a room id");
+        self.hibernate_at(&RoomAddress::new(party.name().clone(), room)).await;
+    }
+
+    /// As [`TestHost::hibernate`], for a room of any party.
+    ///
+    /// # Panics
+    ///
+    /// If the room does not come to rest within 20 s.
+    pub async fn hibernate_at(&self, room: &RoomAddress) {
+        let Some(mailbox) = self.state.registry.mailbox(room) else { return };
+        let (lull, lulled) = oneshot::channel();
+        soon(async {
+            match mailbox.push(RoomEvent::Lull(lull)).await {
+                // The sender is dropped by a room that ends instead.
+                Ok(()) => drop(lulled.await),
+                Err(_) => mailbox.gone().await,
+            }
+        })
+        .await;
     }
 
     /// Number of open rooms.

@@ -377,6 +377,16 @@ impl Ledger {
         state.in_flight.is_empty() && state.output.is_empty()
     }
 
+    /// Gives back what the queues hold beyond their contents.
+    pub(crate) fn shrink(&self) {
+        let mut state = self.state();
+        state.in_flight.shrink_to_fit();
+        state.undo.shrink_to_fit();
+        state.output.shrink_to_fit();
+        state.newest_held.shrink_to_fit();
+        state.waiting.shrink_to_fit();
+    }
+
     /// Takes out all output that waits; it never leaves.
     pub(crate) fn give_up(&self) -> Vec<Output> {
         let mut state = self.state();

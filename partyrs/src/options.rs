@@ -28,7 +28,7 @@ macro_rules! party_options {
         /// A limit that is not given is the host's; what happens when it is reached, and which
         /// values are legal, stands there, with the field of the same name of
         /// `partyrs_runtime::Config`. A value that makes no sense is refused when the host is
-        /// built, with the name of the party. `TestRoom` heeds `duplicate_ids` and no limit.
+        /// built, with the name of the party. `TestRoom` heeds `duplicate_ids` and nothing else.
         ///
         /// # Examples
         ///
@@ -54,17 +54,36 @@ macro_rules! party_options {
         pub struct PartyOptions {
             /// What a new connection does to older ones of the same id.
             pub duplicate_ids: DuplicateIds,
+            /// Whether a room leaves memory while clients are connected.
+            pub hibernate: bool,
             $($(#[$doc])* pub $name: Option<$kind>,)*
         }
 
         impl PartyOptions {
             /// Everything as the host says.
-            pub const DEFAULT: Self = Self { duplicate_ids: DuplicateIds::Allow, $($name: None,)* };
+            pub const DEFAULT: Self = Self { duplicate_ids: DuplicateIds::Allow, hibernate: false, $($name: None,)* };
 
             /// What a new connection does to older ones of the same id.
             #[must_use]
             pub const fn duplicate_ids(mut self, duplicate_ids: DuplicateIds) -> Self {
                 self.duplicate_ids = duplicate_ids;
+                self
+            }
+
+            /// Whether a room leaves memory while clients are connected; default no.
+            ///
+            /// When nothing has come to it for `hibernate_after`, and no task, commit or output of
+            /// it is under way, the server value is dropped. The connections stay, with their ids, tags,
+            /// state, extensions and order, and clients notice nothing. The next message, request,
+            /// alarm, call, arrival or departure wakes the room: `on_start` builds a new server,
+            /// and finds the connections in `room.connections()`. Pings are answered by the host
+            /// and wake nobody. If `on_start` fails then, the connections are closed with 1011.
+            ///
+            /// So what the server must know afterwards it keeps in storage or in the state of
+            /// its connections; what it keeps in fields alone is gone.
+            #[must_use]
+            pub const fn hibernate(mut self, hibernate: bool) -> Self {
+                self.hibernate = hibernate;
                 self
             }
 
@@ -105,6 +124,8 @@ party_options! {
     ping_timeout: Duration,
     /// How long a room without connections stays in memory.
     idle_after: Duration,
+    /// How long a silent room with connections stays awake, if `hibernate` is on.
+    hibernate_after: Duration,
     /// A hook that runs longer is logged.
     hook_warn_after: Duration,
     /// A hook that runs longer is ended like a panic; static hooks too.

@@ -115,13 +115,14 @@ fn a_setting_out_of_its_range_is_refused_by_name_with_the_range() {
 #[test]
 fn a_time_of_zero_is_refused_by_name() {
     type Set = fn(&mut Config, Duration);
-    let times: [(&str, Set); 11] = [
+    let times: [(&str, Set); 12] = [
         ("body_timeout", |c, time| c.body_timeout = time),
         ("header_timeout", |c, time| c.header_timeout = time),
         ("close_timeout", |c, time| c.close_timeout = time),
         ("ping_every", |c, time| c.ping_every = time),
         ("ping_timeout", |c, time| c.ping_timeout = time),
         ("idle_after", |c, time| c.idle_after = time),
+        ("hibernate_after", |c, time| c.hibernate_after = time),
         ("hook_warn_after", |c, time| c.hook_warn_after = time),
         ("hook_timeout", |c, time| c.hook_timeout = time),
         ("call_timeout", |c, time| c.call_timeout = time),

@@ -14,6 +14,7 @@ mod crash;
 mod docs;
 mod handles;
 mod held;
+mod hibernation;
 mod host;
 mod http;
 mod kinds;

@@ -331,6 +331,7 @@ fn an_option_out_of_its_range_is_refused_by_party_and_name_with_the_range() {
         ping_every = Duration::ZERO, "0, but must be longer than 0";
         ping_timeout = Duration::ZERO, "0, but must be longer than 0";
         idle_after = Duration::ZERO, "0, but must be longer than 0";
+        hibernate_after = Duration::ZERO, "0, but must be longer than 0";
         hook_warn_after = Duration::ZERO, "0, but must be longer than 0";
         hook_timeout = Duration::ZERO, "0, but must be longer than 0";
         restart_window = Duration::ZERO, "0, but must be longer than 0";

@@ -1,8 +1,7 @@
 //! The scenarios that the originals' own tests and a long look at them gave, by number.
 //!
 //! Where a test of another module shows a scenario already, the list names it; where none did, it
-//! is here. What the host does otherwise on purpose is said. Hibernation (28,
-//! 44, 45) and Yjs (47 to 60) are not there yet; 61 to 70, with the real `partysocket`, are in
+//! is here. What the host does otherwise on purpose is said. Yjs (47 to 60) is not there yet; 61 to 70, with the real `partysocket`, are in
 //! `tests/js`.
 //!
 //! * 1, 7, 11: `addresses::a_room_is_at_its_party_and_id_and_the_rest_reaches_the_hook_untouched`,
@@ -49,6 +48,8 @@
 //! * 25, 26: [`tags_and_state_of_a_connection_are_kept_for_it`].
 //! * 27: `upgrade::connection_tags_at_their_limits_are_taken`,
 //!   `upgrade::connection_tags_over_a_limit_close_with_1011`.
+//! * 28, 44: `hibernation::a_silent_room_gives_up_its_server_and_the_next_message_starts_it_anew`,
+//!   `options::the_state_of_a_connection_is_as_long_as_its_party_allows`.
 //! * 29, 30, 32: `close::a_clients_close_is_answered_with_its_code_and_reason_and_tcp_ends`; the party
 //!   there closes in `on_close`, too late to change anything.
 //! * 31: [`an_on_close_that_fails_or_panics_does_not_spoil_the_close`].
@@ -70,6 +71,7 @@
 //! * 42: `alarms::alarms_and_their_retries_survive_a_host_that_is_killed`,
 //!   `alarms::an_alarm_and_its_retry_survive_kill_9`.
 //! * 43: `alarms::delete_all_deletes_alarms_too_and_those_set_after_it_stay`.
+//! * 45: `hibernation::sleepers_are_listed_in_their_order_and_get_broadcasts_of_whatever_wakes_the_room`.
 //! * 46: `storage::a_hook_reads_its_own_writes_in_every_way`,
 //!   `storage::a_range_is_listed_in_both_directions_with_a_limit_from_its_own_end`,
 //!   `storage::keys_and_values_pass_at_their_limit_and_are_refused_one_past_it`,
@@ -96,9 +98,6 @@ use crate::parties::{Reports, reports};
 #[path = "../../examples/collab/room.rs"]
 mod collab;
 
-/// The scenarios that are shown: all of 1 to 46 but those that are not there yet.
-const NOT_YET: [u32; 3] = [28, 44, 45];
-
 /// The list above names every scenario and only tests that there are.
 #[test]
 fn every_scenario_is_in_the_list_by_tests_that_exist() {
@@ -112,8 +111,7 @@ fn every_scenario_is_in_the_list_by_tests_that_exist() {
         numbers.extend(of_item.split(", ").map(|number| number.parse::<u32>().unwrap()));
     }
     numbers.sort_unstable();
-    let wanted: Vec<u32> = (1..=46).filter(|number| !NOT_YET.contains(number)).collect();
-    assert_eq!(numbers, wanted);
+    assert_eq!(numbers, (1..=46).collect::<Vec<u32>>());
 
     let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_:".contains(&byte);
     let list = list.join("\n");

@@ -95,6 +95,12 @@ impl Flow {
         end
     }
 
+    /// Gives back the memory that a busy turn has taken; nothing may be under way.
+    pub(super) fn shrink(&mut self) {
+        self.outgoing.shrink();
+        self.startable = Vec::new();
+    }
+
     /// Writes what may leave, and starts the tasks that may start.
     pub(super) fn flush(&mut self, cx: &mut Context<'_>, hosted: &Hosted) {
         self.outgoing.flush(hosted, &mut self.startable);

@@ -61,6 +61,13 @@ impl Outgoing {
         self.outlets.remove(&key);
     }
 
+    /// Gives the buffers back; the sockets stay.
+    pub(super) fn shrink(&mut self) {
+        self.released = Vec::new();
+        self.buffer = BytesMut::new();
+        self.parts = Vec::new();
+    }
+
     /// Closes what is left, at once.
     pub(super) fn close_all(&mut self, close: &CloseFrame) {
         for member in std::mem::take(&mut self.outlets).into_values() {

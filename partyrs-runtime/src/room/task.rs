@@ -8,6 +8,9 @@
 //! rolled back, and if memory may then say something else than storage, the server is
 //! dropped and built anew while the sockets stay.
 //!
+//! A room that hibernates keeps its members and what leads to them, and gives up the rest:
+//! the server, and the memory of the hooks. Whatever comes next wakes it.
+//!
 //! The difficulty is the end. A room ends when it is empty and idle, when it cannot start,
 //! when a commit failed, when it panics too often, or with its host. In every case the mailbox is closed
 //! first, what is in it is refused, and only when nothing of the room is under way any more
@@ -76,8 +79,10 @@ pub(crate) struct RoomTask<S> {
     woken: Option<Woken>,
     /// Alarms and events take turns.
     alarm_was_last: bool,
-    /// Runs while the room is empty.
+    /// Runs while the room is quiet.
     idle: Option<Sleep>,
+    /// Who wants the room to hibernate as soon as it is quiet; told when it does.
+    lulled_by: Vec<oneshot::Sender<()>>,
     /// Set when the host shuts down.
     drain: Option<Drain>,
     /// The answer to the event with which the room ends. Given when the mailbox is closed: who
@@ -101,6 +106,8 @@ enum Next {
     CloseOne,
     /// Nobody is here, and nobody came.
     Idle,
+    /// Those who are here have been silent.
+    Hibernate,
 }
 
 /// Why a room ends.
@@ -183,12 +190,23 @@ impl<S: PartyServer> RoomTask<S> {
             woken: None,
             alarm_was_last: false,
             idle: None,
+            lulled_by: Vec::new(),
             drain: None,
             last_answer: None,
         }
     }
 
     async fn live(&mut self) -> Lives<Infallible> {
+        loop {
+            // On the heap: a room that hibernates does not keep the memory of its hooks.
+            Box::pin(self.be_awake()).await?;
+            self.fall_asleep();
+            poll_fn(|cx| self.mailbox.poll_filled(cx)).await;
+        }
+    }
+
+    /// Handles what comes, until the room hibernates.
+    async fn be_awake(&mut self) -> Lives {
         self.start().await?;
         // Whoever came here, alarms that are due need not wait any more.
         if let Some(next_ms) = self.hosted.next_alarm_ms() {
@@ -201,7 +219,21 @@ impl<S: PartyServer> RoomTask<S> {
                 Next::TaskEnded(result) => self.task_ended(result).await?,
                 Next::CloseOne => self.close_one(),
                 Next::Idle => return Err(End::Idle),
+                Next::Hibernate => return Ok(()),
             }
+        }
+    }
+
+    /// Drops the server. What the clients are and where they can be reached stays.
+    fn fall_asleep(&mut self) {
+        drop_quietly(&self.address, self.server.take());
+        self.flow.shrink();
+        self.hosted.shrink();
+        self.idle = None;
+        tracing::debug!(room = %self.address, members_count = self.hosted.members_count(), "room hibernates");
+        for lull in self.lulled_by.drain(..) {
+            // Who has gone away need not know.
+            let _ = lull.send(());
         }
     }
 
@@ -289,13 +321,22 @@ impl<S: PartyServer> RoomTask<S> {
         Poll::Pending
     }
 
+    /// A quiet room ends when it has been empty for a while; one with members may hibernate.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Lives<Next>> {
         if !self.is_quiet() {
             self.idle = None;
             return Poll::Pending;
         }
-        let idle = self.idle.get_or_insert_with(|| self.state.clock.sleep(self.config.idle_after));
+        let is_empty = self.hosted.members_count() == 0;
+        let after = match (is_empty, S::OPTIONS.hibernate) {
+            _ if !self.lulled_by.is_empty() => Duration::ZERO,
+            (true, _) => self.config.idle_after,
+            (false, true) => self.config.hibernate_after,
+            (false, false) => return Poll::Pending,
+        };
+        let idle = self.idle.get_or_insert_with(|| self.state.clock.sleep(after));
         match Pin::new(idle).poll(cx) {
+            Poll::Ready(()) if !is_empty => Poll::Ready(Ok(Next::Hibernate)),
             Poll::Ready(()) if self.mailbox.close_if_empty() => Poll::Ready(Ok(Next::Idle)),
             Poll::Ready(()) => {
                 // Somebody came at the last moment; the mailbox has its own wake for that.
@@ -307,12 +348,13 @@ impl<S: PartyServer> RoomTask<S> {
         }
     }
 
-    /// No connection, no task, nothing on its way out.
+    /// No task, no alarm under way, nothing on its way out, no end in sight.
     fn is_quiet(&self) -> bool {
-        self.hosted.members_count() == 0
-            && self.flow.tasks.is_empty()
+        self.flow.tasks.is_empty()
             && self.flow.startable.is_empty()
             && self.hosted.is_quiet()
+            && self.woken.is_none()
+            && self.drain.is_none()
     }
 
     async fn handle(&mut self, event: RoomEvent) -> Lives {
@@ -324,6 +366,10 @@ impl<S: PartyServer> RoomTask<S> {
             RoomEvent::Run { work, reply } => self.work(work, reply).await,
             RoomEvent::Alarm(woken) => {
                 self.woken = Some(woken);
+                Ok(())
+            }
+            RoomEvent::Lull(lull) => {
+                self.lulled_by.push(lull);
                 Ok(())
             }
             RoomEvent::Drain(pacer) => {
