@@ -471,3 +471,43 @@ async fn a_thousand_rooms_that_sleep_keep_no_server_and_all_wake() {
         assert!(answer.starts_with(&start), "{answer}");
     }
 }
+
+/// Clients talk while their room falls asleep again and again, at whatever moment.
+#[tokio::test]
+async fn no_message_is_lost_between_sleeping_and_waking() {
+    const CLIENTS: usize = 8;
+    const MESSAGES: usize = 200;
+    let (builder, mut seen, _) = builder();
+    let host = TestHost::of(builder.config(|config| config.hook_timeout = Duration::MAX)).await;
+    let mut clients = Vec::new();
+    for id in 0..CLIENTS {
+        clients.push(join(&host, &format!("/parties/main/bed?_pk=c{id}")).await);
+    }
+    let talks = clients.into_iter().map(|mut client| async move {
+        for number in 1..=MESSAGES {
+            let answer = ask(&mut client, &format!("keep {number}")).await;
+            assert_eq!(answer, "kept");
+        }
+        ask(&mut client, "who").await
+    });
+    let mut talking = tokio::spawn(futures_util::future::join_all(talks));
+    let mut sleeps_count = 0;
+    let answers = soon(async {
+        loop {
+            tokio::select! {
+                biased;
+                answers = &mut talking => return answers.unwrap(),
+                () = host.hibernate("bed") => sleeps_count += 1,
+            }
+        }
+    })
+    .await;
+    for answer in answers {
+        assert!(answer.contains(&format!("Some(\"{MESSAGES}\")")), "{answer}");
+    }
+    // Each server that began has ended, but for the one that answered last.
+    let reports = seen.all();
+    let count = |word| reports.iter().filter(|report| report.starts_with(word)).count();
+    assert!(sleeps_count > 0 && count("end") >= sleeps_count, "{sleeps_count} {reports:?}");
+    assert!(count("start") - count("end") <= 1);
+}
