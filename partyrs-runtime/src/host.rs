@@ -24,6 +24,7 @@ use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::event::RoomEvent;
+use crate::net::admin::{self, Token};
 use crate::net::listener;
 use crate::net::origin::{self, Origin};
 use crate::party::{Party, Registered};
@@ -53,6 +54,8 @@ pub struct Builder {
     prefix: String,
     allowed_origins: Option<Vec<String>>,
     debug_errors: bool,
+    admin: Option<SocketAddr>,
+    admin_token: Option<Token>,
     config: Config,
     clock: Clock,
 }
@@ -127,12 +130,38 @@ pub enum HostError {
     /// The address in the environment is none.
     #[error("PARTYRS_ADDR is {0:?}, but must be an address and a port, such as 127.0.0.1:1999")]
     Addr(String),
+    /// The admin address in the environment is none.
+    #[error("PARTYRS_ADMIN_ADDR is {0:?}, but must be an address and a port, such as 127.0.0.1:9600")]
+    AdminAddr(String),
+    /// Others than the programs of this machine could ask at the admin address.
+    #[error(
+        "admin address {0} is reached from other machines, so it needs a token: `.admin_token(..)` or PARTYRS_ADMIN_TOKEN"
+    )]
+    AdminOpen(SocketAddr),
+    /// The admin token is short, or cannot stand in a header.
+    #[error("the admin token must have at least {} visible ASCII characters and no spaces", Token::BYTES_MIN)]
+    AdminToken,
+    /// There is a token, and nothing that it is for.
+    #[error(
+        "there is an admin token, but no admin address; give one with `.admin(..)` or PARTYRS_ADMIN_ADDR"
+    )]
+    AdminNowhere,
     /// The data folder in the environment is none.
     #[error("PARTYRS_DATA is empty, but must name a folder; unset it for the default")]
     NoData,
     /// The port is taken, or not ours to take.
     #[error("cannot listen on {addr}: {source}; choose another address with PARTYRS_ADDR=127.0.0.1:PORT")]
     Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The port of the admin address is taken, or not ours to take.
+    #[error(
+        "cannot listen on the admin address {addr}: {source}; choose another with PARTYRS_ADMIN_ADDR=127.0.0.1:PORT"
+    )]
+    ListenAdmin {
         /// Where.
         addr: SocketAddr,
         /// What the system says.
@@ -181,6 +210,7 @@ pub(crate) struct Ticket(Arc<Places>);
 pub(crate) struct Running {
     pub(crate) state: Arc<State>,
     listener: TcpListener,
+    admin: Option<(TcpListener, Option<Token>)>,
 }
 
 impl Host {
@@ -196,6 +226,8 @@ impl Host {
             prefix: "parties".to_owned(),
             allowed_origins: None,
             debug_errors: false,
+            admin: None,
+            admin_token: None,
             config: Config::default(),
             clock: Clock::system(),
         }
@@ -206,6 +238,8 @@ impl Host {
     /// `PARTYRS_ADDR` is where it listens, an address and a port without names (default
     /// `127.0.0.1:1999`); `PARTYRS_DATA` is the folder of its data (default what
     /// [`Builder::data`] says, else `.partyrs`). When it listens it says so on stdout.
+    /// `PARTYRS_ADMIN_ADDR` and `PARTYRS_ADMIN_TOKEN` stand in for [`Builder::admin`] and
+    /// [`Builder::admin_token`].
     ///
     /// # Errors
     ///
@@ -233,6 +267,14 @@ impl Host {
             }
             self.builder.data = data.into();
         }
+        if let Some(admin) = std::env::var_os("PARTYRS_ADMIN_ADDR") {
+            let admin = admin.to_string_lossy();
+            self.builder.admin = Some(admin.parse().map_err(|_| HostError::AdminAddr(admin.into_owned()))?);
+        }
+        if let Some(token) = std::env::var_os("PARTYRS_ADMIN_TOKEN") {
+            self.builder.admin_token = Some(Token::new(token.to_string_lossy().into_owned()));
+        }
+        check_admin(self.builder.admin, self.builder.admin_token.as_ref())?;
         self.serve(addr).await
     }
 
@@ -255,17 +297,37 @@ impl Host {
         let running = self.listen(addr)?;
         // Nobody may be there to read it.
         let _ = writeln!(std::io::stdout(), "listening on http://{}", running.addr()?);
+        if let Some(admin) = running.admin_addr()? {
+            let _ = writeln!(std::io::stdout(), "admin address is http://{admin}");
+        }
         running.serve(signal.received()).await;
         Ok(())
     }
 
     /// Binds the port and opens the storage.
     pub(crate) fn listen(self, addr: SocketAddr) -> Result<Running, HostError> {
-        let refused = |source| HostError::Listen { addr, source };
-        let listener = StdTcpListener::bind(addr).map_err(refused)?;
-        listener.set_nonblocking(true).map_err(refused)?;
-        let listener = TcpListener::from_std(listener).map_err(refused)?;
-        Ok(Running { state: self.builder.into_state()?, listener })
+        let listener = bind(addr).map_err(|source| HostError::Listen { addr, source })?;
+        let admin = match self.builder.admin {
+            Some(addr) => Some(bind(addr).map_err(|source| HostError::ListenAdmin { addr, source })?),
+            None => None,
+        };
+        let admin = admin.map(|listener| (listener, self.builder.admin_token.clone()));
+        Ok(Running { state: self.builder.into_state()?, listener, admin })
+    }
+}
+
+fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = StdTcpListener::bind(addr)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+fn check_admin(addr: Option<SocketAddr>, token: Option<&Token>) -> Result<(), HostError> {
+    match (addr, token) {
+        (_, Some(token)) if !token.is_legal() => Err(HostError::AdminToken),
+        (None, Some(_)) => Err(HostError::AdminNowhere),
+        (Some(addr), None) if !admin::is_loopback(addr) => Err(HostError::AdminOpen(addr)),
+        _ => Ok(()),
     }
 }
 
@@ -337,6 +399,25 @@ impl Builder {
         self
     }
 
+    /// Tells at this address, and nowhere else, how the host is: `/-/health` that it lives,
+    /// `/-/ready` whether it takes clients (503 while it shuts down), `/-/rooms` which parties
+    /// there are, `/-/rooms?party=chat` which rooms are open or have stored something, a thousand
+    /// at a time, and `/-/rooms/chat/lobby` the connections, alarms and keys of one room, but never
+    /// what is stored. All but the first two are JSON. To look at a room does not open it.
+    ///
+    /// Off by default. On an address that other machines reach it needs a token.
+    pub fn admin(mut self, addr: SocketAddr) -> Self {
+        self.admin = Some(addr);
+        self
+    }
+
+    /// What whoever asks for rooms at the admin address must show, at least 16 visible ASCII
+    /// characters: the header `Authorization: Bearer <token>`. Health and readiness need none.
+    pub fn admin_token(mut self, token: impl Into<String>) -> Self {
+        self.admin_token = Some(Token::new(token.into()));
+        self
+    }
+
     /// Changes limits: `.config(|config| config.message_bytes_max = 4096)`.
     pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
@@ -379,6 +460,10 @@ impl Builder {
         }
         read_origins(self.allowed_origins.as_deref())?;
         self.config.check()?;
+        // A token alone may be meant for an address from the environment.
+        if self.admin.is_some() {
+            check_admin(self.admin, self.admin_token.as_ref())?;
+        }
         for party in &mut self.parties {
             party.configure(&self.config)?;
         }
@@ -471,30 +556,50 @@ impl Running {
         self.listener.local_addr().map_err(HostError::System)
     }
 
+    /// Where it tells how it is, if anywhere.
+    pub(crate) fn admin_addr(&self) -> Result<Option<SocketAddr>, HostError> {
+        let admin = self.admin.as_ref().map(|(listener, _)| listener.local_addr());
+        admin.transpose().map_err(HostError::System)
+    }
+
     /// Serves until `stop` ends, then drains: no new requests, running hooks finish, commits
     /// land, clients are closed with 1012, all within the grace.
     pub(crate) async fn serve(self, stop: impl Future<Output = ()>) {
-        let Self { state, listener } = self;
-        let (open, mut all_closed) = mpsc::channel(1);
-        tokio::select! {
-            () = listener::accept_all(&state, &listener, &open) => {}
-            () = wake_rooms(&state) => {}
-            () = stop => {}
+        let Self { state, listener, admin } = self;
+        let serving = serve_clients(Arc::clone(&state), listener, stop);
+        match &admin {
+            // Until the very end, for it tells that the host is draining.
+            Some((admin, token)) => tokio::select! {
+                () = admin::serve(&state, admin, token.as_ref()) => {}
+                () = serving => {}
+            },
+            None => serving.await,
         }
-        drop((listener, open));
-        state.draining.set();
-        let connections_count = state.connections_count();
-        let rooms_count = state.registry.rooms_count();
-        tracing::info!(rooms_count, connections_count, "shutting down");
-        let grace = state.config.shutdown_grace;
-        let drained = async {
-            tokio::join!(drain_rooms(&state, connections_count), all_closed.recv());
-        };
-        if state.clock.timeout(grace, drained).await.is_none() {
-            let rooms_count = state.registry.rooms_count();
-            tracing::warn!(rooms_count, ?grace, "grace is over, what is left is cut");
-        }
+        drop(admin);
         end(state).await;
+    }
+}
+
+/// Serves until `stop` ends, then drains.
+async fn serve_clients(state: Arc<State>, listener: TcpListener, stop: impl Future<Output = ()>) {
+    let (open, mut all_closed) = mpsc::channel(1);
+    tokio::select! {
+        () = listener::accept_all(&state, &listener, &open) => {}
+        () = wake_rooms(&state) => {}
+        () = stop => {}
+    }
+    drop((listener, open));
+    state.draining.set();
+    let connections_count = state.connections_count();
+    let rooms_count = state.registry.rooms_count();
+    tracing::info!(rooms_count, connections_count, "shutting down");
+    let grace = state.config.shutdown_grace;
+    let drained = async {
+        tokio::join!(drain_rooms(&state, connections_count), all_closed.recv());
+    };
+    if state.clock.timeout(grace, drained).await.is_none() {
+        let rooms_count = state.registry.rooms_count();
+        tracing::warn!(rooms_count, ?grace, "grace is over, what is left is cut");
     }
 }
 

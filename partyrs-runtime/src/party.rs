@@ -18,12 +18,14 @@ use crate::config::{Config, ConfigError};
 use crate::host::State;
 use crate::mailbox::Mailbox;
 use crate::pulse::Pulse;
+use crate::registry::Status;
 use crate::room::RoomTask;
 
 /// What a room is opened with.
 pub(crate) struct RoomSetup {
     pub(crate) address: RoomAddress,
     pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) status: Arc<Status>,
     pub(crate) state: Arc<State>,
 }
 

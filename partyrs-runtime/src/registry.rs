@@ -4,7 +4,7 @@
 //! out when the room has ended entirely. Who meets a room that is ending waits, and opens it again.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use partyrs::RoomAddress;
@@ -30,7 +30,21 @@ pub(crate) struct Registry {
 #[derive(Debug)]
 struct Slice {
     shard: Shard,
-    rooms: Mutex<FxHashMap<RoomAddress, Arc<Mailbox>>>,
+    rooms: Mutex<FxHashMap<RoomAddress, OpenRoom>>,
+}
+
+/// How others reach an open room, and what they may know of it.
+#[derive(Clone, Debug)]
+struct OpenRoom {
+    mailbox: Arc<Mailbox>,
+    status: Arc<Status>,
+}
+
+/// What others may know of an open room. Written by its task alone.
+#[derive(Debug, Default)]
+pub(crate) struct Status {
+    connections_count: AtomicUsize,
+    hibernates: AtomicBool,
 }
 
 impl Registry {
@@ -69,13 +83,28 @@ impl Registry {
     /// The mailbox of a room, if it is open.
     #[cfg(feature = "testing")]
     pub(crate) fn mailbox(&self, address: &RoomAddress) -> Option<Arc<Mailbox>> {
-        self.slice(address).rooms().get(address).cloned()
+        self.slice(address).rooms().get(address).map(|room| Arc::clone(&room.mailbox))
     }
 
     /// Mailboxes of all open rooms.
     pub(crate) fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
         let slices = self.slices.iter();
-        slices.flat_map(|slice| slice.rooms().values().cloned().collect::<Vec<_>>()).collect()
+        let mailboxes = |slice: &Slice| -> Vec<_> {
+            slice.rooms().values().map(|room| Arc::clone(&room.mailbox)).collect()
+        };
+        slices.flat_map(mailboxes).collect()
+    }
+
+    /// What may be known of a room, if it is open.
+    pub(crate) fn status(&self, address: &RoomAddress) -> Option<Arc<Status>> {
+        self.slice(address).rooms().get(address).map(|room| Arc::clone(&room.status))
+    }
+
+    /// Shows every open room to `look`, in no order. Who opens a room waits meanwhile.
+    pub(crate) fn each_open(&self, mut look: impl FnMut(&RoomAddress, &Arc<Status>)) {
+        for slice in &self.slices {
+            slice.rooms().iter().for_each(|(address, room)| look(address, &room.status));
+        }
     }
 
     /// Number of open rooms.
@@ -86,10 +115,10 @@ impl Registry {
     /// The room has ended entirely.
     pub(crate) fn remove(&self, address: &RoomAddress) {
         let slice = self.slice(address);
-        let mailbox = slice.rooms().remove(address);
-        if let Some(mailbox) = mailbox {
+        let room = slice.rooms().remove(address);
+        if let Some(room) = room {
             self.rooms_count.fetch_sub(1, Ordering::Relaxed);
-            mailbox.set_gone();
+            room.mailbox.set_gone();
         }
     }
 
@@ -111,17 +140,18 @@ impl Registry {
     ) -> Option<Arc<Mailbox>> {
         let slice = self.slice(address);
         let mut rooms = slice.rooms();
-        if let Some(mailbox) = rooms.get(address) {
-            return Some(Arc::clone(mailbox));
+        if let Some(room) = rooms.get(address) {
+            return Some(Arc::clone(&room.mailbox));
         }
         if self.rooms_count.fetch_add(1, Ordering::Relaxed) >= self.rooms_max {
             self.rooms_count.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        let mailbox = Arc::new(Mailbox::new(party.config()));
-        rooms.insert(address.clone(), Arc::clone(&mailbox));
+        let (mailbox, status) = (Arc::new(Mailbox::new(party.config())), Arc::new(Status::default()));
+        let room = OpenRoom { mailbox: Arc::clone(&mailbox), status: Arc::clone(&status) };
+        rooms.insert(address.clone(), room);
         let (state, party) = (Arc::clone(state), Arc::clone(party));
-        let setup = RoomSetup { address: address.clone(), mailbox: Arc::clone(&mailbox), state };
+        let setup = RoomSetup { address: address.clone(), mailbox: Arc::clone(&mailbox), status, state };
         if !slice.shard.start(move |pulse| party.open(setup, pulse)) {
             rooms.remove(address);
             self.rooms_count.fetch_sub(1, Ordering::Relaxed);
@@ -138,8 +168,27 @@ impl Registry {
 }
 
 impl Slice {
-    fn rooms(&self) -> MutexGuard<'_, FxHashMap<RoomAddress, Arc<Mailbox>>> {
+    fn rooms(&self) -> MutexGuard<'_, FxHashMap<RoomAddress, OpenRoom>> {
         // Nothing that may panic runs under the lock, so a poisoned one is still whole.
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Status {
+    pub(crate) fn set_connections_count(&self, count: usize) {
+        self.connections_count.store(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_hibernates(&self, hibernates: bool) {
+        self.hibernates.store(hibernates, Ordering::Relaxed);
+    }
+
+    /// Sockets that the room has, those that it has closed and that have not ended included.
+    pub(crate) fn connections_count(&self) -> usize {
+        self.connections_count.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn hibernates(&self) -> bool {
+        self.hibernates.load(Ordering::Relaxed)
     }
 }

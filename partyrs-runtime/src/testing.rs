@@ -55,6 +55,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// ```
 pub struct TestHost {
     addr: SocketAddr,
+    admin_addr: Option<SocketAddr>,
     clock: Clock,
     state: Arc<State>,
     stop: Option<oneshot::Sender<()>>,
@@ -95,20 +96,26 @@ impl TestHost {
         let clock = Clock::manual();
         let host = builder.clock(clock.clone()).build()?;
         let running = host.listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        let addr = running.addr()?;
+        let (addr, admin_addr) = (running.addr()?, running.admin_addr()?);
         let state = Arc::clone(&running.state);
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(running.serve(async {
             // Ends when it is told to, or when the test is over.
             drop(stopped.await);
         }));
-        Ok(Self { addr, clock, state, stop: Some(stop), served: Some(served) })
+        Ok(Self { addr, admin_addr, clock, state, stop: Some(stop), served: Some(served) })
     }
 
     /// Where the host listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where the host tells how it is, if its builder was given an admin address.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin_addr
     }
 
     /// What [`Room::now`](partyrs::Room::now) tells: at first the time at which the host was

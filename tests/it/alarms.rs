@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use partyrs::prelude::*;
 use partyrs::storage::{
     Commit, CommitError, DueAlarm, DueAlarms, EngineError, KeyRange, MemoryEngine, Opened, StorageEngine,
-    StorageError, StoredAlarm, Writes,
+    StorageError, StoredAlarm, StoredRoom, Writes,
 };
 use partyrs::testing::TestRoom;
 use partyrs::{PartyName, RoomAddress, RoomId};
@@ -752,6 +752,15 @@ impl StorageEngine for CountedEngine {
         limit: usize,
     ) -> Result<Vec<RoomId>, EngineError> {
         self.engine.rooms(party, after, limit).await
+    }
+
+    async fn look(
+        &self,
+        room: &RoomAddress,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<StoredRoom, EngineError> {
+        self.engine.look(room, after, limit).await
     }
 }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use partyrs::storage::{
     Commit, CommitError, DueAlarm, DueAlarms, EngineError, KeyRange, MemoryEngine, Opened, StorageEngine,
+    StoredRoom,
 };
 use partyrs::{PartyName, RoomAddress, RoomId};
 use tokio::sync::{Semaphore, watch};
@@ -102,5 +103,14 @@ impl StorageEngine for HeldEngine {
         limit: usize,
     ) -> Result<Vec<RoomId>, EngineError> {
         self.memory.rooms(party, after, limit).await
+    }
+
+    async fn look(
+        &self,
+        room: &RoomAddress,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<StoredRoom, EngineError> {
+        self.memory.look(room, after, limit).await
     }
 }

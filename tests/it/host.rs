@@ -374,6 +374,29 @@ async fn an_empty_data_folder_of_the_environment_is_refused() {
 }
 
 #[tokio::test]
+async fn an_admin_address_of_the_environment_is_used_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |addr: &str, token: Option<&str>| {
+        let mut command = program(&folder.path().join("data"));
+        command.env("PARTYRS_ADMIN_ADDR", addr);
+        token.map(|token| command.env("PARTYRS_ADMIN_TOKEN", token));
+        command
+    };
+    refuses(with("9600", None), "PARTYRS_ADMIN_ADDR is \"9600\", but must be an address and a port").await;
+    refuses(with("0.0.0.0:0", None), "is reached from other machines, so it needs a token").await;
+    refuses(with("127.0.0.1:0", Some("short")), "the admin token must have at least 16").await;
+    let mut alone = program(&folder.path().join("data"));
+    alone.env("PARTYRS_ADMIN_TOKEN", "0123456789abcdef");
+    refuses(alone, "there is an admin token, but no admin address").await;
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let text = format!("cannot listen on the admin address {addr}: Address already in use");
+    refuses(with(&addr.to_string(), None), &text).await;
+    let server = Server::start(with("127.0.0.1:0", Some("0123456789abcdef"))).await;
+    server.kill().await;
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_refused_by_address_and_the_data_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod addresses;
+mod admin;
 mod alarms;
 mod attacks;
 mod calls;

@@ -6,7 +6,8 @@ use std::task::Poll;
 use bytes::Bytes;
 use partyrs::prelude::*;
 use partyrs::storage::{
-    Commit, CommitError, DueAlarm, KeyRange, MemoryEngine, StorageEngine, StorageError, StoredAlarm, Writes,
+    Commit, CommitError, DueAlarm, KeyRange, MemoryEngine, StorageEngine, StorageError, StoredAlarm,
+    StoredRoom, Writes,
 };
 use partyrs::testing::TestRoom;
 use partyrs::{PartyName, RoomAddress, RoomId};
@@ -299,6 +300,47 @@ async fn clearing_removes_the_alarms_of_the_room_alone_and_a_room_of_alarms_is_l
         assert_eq!(engine.rooms(&main, None, 10).await.unwrap(), [RoomId::new("a").unwrap()]);
         assert_eq!(engine.open(&a).await.unwrap().alarms.len(), 1);
         assert_eq!(engine.open(&b).await.unwrap().alarms, []);
+    }
+}
+
+#[tokio::test]
+async fn what_is_stored_can_be_looked_at_without_taking_the_room_into_use() {
+    for (engine, _folder) in engines() {
+        let (a, b) = (room("main", "a"), room("main", "b"));
+        let epoch = engine.open(&a).await.unwrap().epoch;
+        let mut writes = puts(&[("", "0"), ("k1", "1"), ("k2", "2"), ("k3", "3")]);
+        writes.set_alarm(StoredAlarm::new("x".to_owned(), 5, 9, 2));
+        engine.commit(commit(&a, epoch, 1, writes)).await.unwrap();
+        engine.close(&a, epoch);
+
+        let found = engine.look(&a, None, 2).await.unwrap();
+        assert_eq!(found.entries, [(String::new(), Bytes::from("0")), ("k1".to_owned(), Bytes::from("1"))]);
+        assert!(found.has_more);
+        assert_eq!(found.alarms, [StoredAlarm::new("x".to_owned(), 5, 9, 2)]);
+        let found = engine.look(&a, Some("k1"), 2).await.unwrap();
+        assert!(!found.has_more);
+        assert_eq!(found.entries.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["k2", "k3"]);
+        assert_eq!(engine.look(&b, None, 10).await.unwrap(), StoredRoom::default());
+
+        // Who has it open does not notice.
+        let epoch = engine.open(&a).await.unwrap().epoch;
+        engine.look(&a, None, 10).await.unwrap();
+        engine.commit(commit(&a, epoch, 1, puts(&[("k4", "4")]))).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn one_look_at_a_room_takes_little_memory_however_long_its_values_are() {
+    for (engine, _folder) in engines() {
+        let a = room("main", "a");
+        let epoch = engine.open(&a).await.unwrap().epoch;
+        let value = "x".repeat(StoredRoom::BYTES_MAX / 2);
+        let writes = puts(&[("a", &value), ("b", &value), ("c", &value), ("d", &value)]);
+        engine.commit(commit(&a, epoch, 1, writes)).await.unwrap();
+        let found = engine.look(&a, None, 10).await.unwrap();
+        assert_eq!((found.entries.len(), found.has_more), (2, true));
+        let found = engine.look(&a, Some("b"), 10).await.unwrap();
+        assert_eq!((found.entries.len(), found.has_more), (2, false));
     }
 }
 

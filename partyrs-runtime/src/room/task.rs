@@ -48,6 +48,7 @@ use crate::mailbox::Mailbox;
 use crate::party::RoomSetup;
 use crate::pulse::Pulse;
 use crate::quietly::{drop_each_quietly, drop_quietly, run_quietly};
+use crate::registry::Status;
 use crate::shutdown::Pacer;
 
 /// Events taken in one turn, before the room writes and lets others of its shard run.
@@ -65,6 +66,7 @@ pub(crate) struct RoomTask<S> {
     config: Arc<Config>,
     pulse: Rc<Pulse>,
     mailbox: Arc<Mailbox>,
+    status: Arc<Status>,
     hosted: Hosted,
     /// `None` before `on_start` has ended well, and after the room has ended.
     server: Option<S>,
@@ -139,7 +141,7 @@ impl<S: PartyServer> RoomTask<S> {
     }
 
     async fn open_and_live(setup: RoomSetup, config: Arc<Config>, pulse: Rc<Pulse>, mut cleanup: Cleanup) {
-        let RoomSetup { address, mailbox, state } = setup;
+        let RoomSetup { address, mailbox, status, state } = setup;
         let opened = match state.engine.open(&address).await {
             Ok(opened) => opened,
             Err(error) => {
@@ -151,7 +153,7 @@ impl<S: PartyServer> RoomTask<S> {
             }
         };
         cleanup.epoch = Some(opened.epoch);
-        let mut room = Self::new(address, mailbox, state, opened, config, pulse);
+        let mut room = Self::new(address, mailbox, status, state, opened, config, pulse);
         let end = match AssertUnwindSafe(room.live()).catch_unwind().await {
             Ok(Err(end)) => end,
             Err(panic) => {
@@ -167,6 +169,7 @@ impl<S: PartyServer> RoomTask<S> {
     fn new(
         address: RoomAddress,
         mailbox: Arc<Mailbox>,
+        status: Arc<Status>,
         state: Arc<State>,
         opened: Opened,
         config: Arc<Config>,
@@ -181,6 +184,7 @@ impl<S: PartyServer> RoomTask<S> {
             config,
             pulse,
             mailbox,
+            status,
             hosted,
             server: None,
             flow,
@@ -201,7 +205,9 @@ impl<S: PartyServer> RoomTask<S> {
             // On the heap: a room that hibernates does not keep the memory of its hooks.
             Box::pin(self.be_awake()).await?;
             self.fall_asleep();
+            self.status.set_hibernates(true);
             poll_fn(|cx| self.mailbox.poll_filled(cx)).await;
+            self.status.set_hibernates(false);
         }
     }
 
@@ -410,6 +416,7 @@ impl<S: PartyServer> RoomTask<S> {
         };
         let (key, joined) = self.hosted.join(new);
         self.flow.outgoing.add(key, joined, outlet);
+        self.status.set_connections_count(self.hosted.members_count());
         let welcomed = self.welcome(key, &context).await;
         drop_quietly(&self.address, context);
         // Reading begins whatever became of the hooks: a refused client's socket ends there.
@@ -474,6 +481,7 @@ impl<S: PartyServer> RoomTask<S> {
     async fn leave(&mut self, key: ConnectionKey, close: Close) -> Lives {
         self.flow.outgoing.remove(key);
         let Some((connection, last_of_id)) = self.hosted.leave(key) else { return Ok(()) };
+        self.status.set_connections_count(self.hosted.members_count());
         let mut close = close;
         close.last_of_id = last_of_id;
         let result = if self.welcomed.remove(&key) {
@@ -703,6 +711,7 @@ impl<S: PartyServer> RoomTask<S> {
         if matches!(hook, Hook::Connect | Hook::ConnectionTags)
             && let Some((connection, _)) = self.hosted.leave(key)
         {
+            self.status.set_connections_count(self.hosted.members_count());
             drop_quietly(&self.address, connection);
         }
     }

@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use partyrs::storage::{
     Commit, CommitError, DueAlarm, DueAlarms, EngineError, KeyRange, Opened, StorageEngine, StoredAlarm,
-    Writes,
+    StoredRoom, Writes,
 };
 use partyrs::{PartyName, RoomAddress, RoomId};
 use tokio::sync::{mpsc, oneshot};
@@ -347,6 +347,30 @@ impl StorageEngine for RedbEngine {
                 found.extend(RoomId::new(room));
             }
             Ok(found)
+        })
+        .await
+    }
+
+    async fn look(
+        &self,
+        room: &RoomAddress,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<StoredRoom, EngineError> {
+        let (room, after) = (room.clone(), after.map(str::to_owned));
+        self.read(move |txn| {
+            let Some(number) = room_number(txn, &room)? else { return Ok(StoredRoom::default()) };
+            let start = match &after {
+                Some(key) => Bound::Excluded((number, key.as_str())),
+                None => Bound::Included((number, "")),
+            };
+            let values = txn.open_table(VALUES)?;
+            let range = values.range::<(u64, &str)>((start, Bound::Excluded((number + 1, ""))))?;
+            let entries = range.map(|entry| {
+                let (key, value) = entry?;
+                Ok((key.value().1.to_owned(), Bytes::copy_from_slice(value.value())))
+            });
+            StoredRoom::of(entries, limit, alarms_of(&txn.open_table(ALARMS)?, number)?)
         })
         .await
     }

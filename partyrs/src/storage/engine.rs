@@ -63,6 +63,29 @@ pub trait StorageEngine: fmt::Debug + Send + Sync + 'static {
         after: Option<&RoomId>,
         limit: usize,
     ) -> Result<Vec<RoomId>, EngineError>;
+
+    /// What is on disk of a room, open or not: its alarms, and the entries behind the key
+    /// `after`, in the order of the keys' bytes. Takes the room into nobody's use. It reads at
+    /// most `limit` entries, and no more of them when those it has are over
+    /// [`StoredRoom::BYTES_MAX`].
+    async fn look(
+        &self,
+        room: &RoomAddress,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<StoredRoom, EngineError>;
+}
+
+/// What [`StorageEngine::look`] found of a room; nothing of one that has stored nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoredRoom {
+    /// Keys and values.
+    pub entries: Vec<(String, Bytes)>,
+    /// Whether there are more behind the last of them.
+    pub has_more: bool,
+    /// All its alarms, in any order.
+    pub alarms: Vec<StoredAlarm>,
 }
 
 /// What [`StorageEngine::open`] gives out.
@@ -160,6 +183,35 @@ impl Opened {
     #[must_use]
     pub fn with_alarms(self, alarms: Vec<StoredAlarm>) -> Self {
         Self { alarms, ..self }
+    }
+}
+
+impl StoredRoom {
+    /// When the keys and values of one look are longer than this, they are enough.
+    pub const BYTES_MAX: usize = 4 << 20;
+
+    /// The first of these entries, as many as one look may have, and these alarms.
+    ///
+    /// # Errors
+    ///
+    /// The first of the entries'.
+    pub fn of<E>(
+        entries: impl Iterator<Item = Result<(String, Bytes), E>>,
+        limit: usize,
+        alarms: Vec<StoredAlarm>,
+    ) -> Result<Self, E> {
+        let mut room = Self { entries: Vec::new(), has_more: false, alarms };
+        let mut bytes = 0;
+        for entry in entries {
+            if room.entries.len() == limit || bytes > Self::BYTES_MAX {
+                room.has_more = true;
+                break;
+            }
+            let (key, value) = entry?;
+            bytes += key.len() + value.len();
+            room.entries.push((key, value));
+        }
+        Ok(room)
     }
 }
 

@@ -7,7 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::engine::{Commit, CommitError, DueAlarm, DueAlarms, EngineError, Opened, StorageEngine};
+use super::engine::{
+    Commit, CommitError, DueAlarm, DueAlarms, EngineError, Opened, StorageEngine, StoredRoom,
+};
 use super::list::KeyRange;
 use crate::address::{PartyName, RoomAddress, RoomId};
 use crate::alarm::Alarms;
@@ -156,5 +158,19 @@ impl StorageEngine for MemoryEngine {
         let of_party = state.rooms.keys().filter(|address| address.party == *party);
         let behind = of_party.filter(|address| after.is_none_or(|after| address.room > *after));
         Ok(behind.take(limit).map(|address| address.room.clone()).collect())
+    }
+
+    async fn look(
+        &self,
+        room: &RoomAddress,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<StoredRoom, EngineError> {
+        let state = self.state();
+        let Some(stored) = state.rooms.get(room) else { return Ok(StoredRoom::default()) };
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let entries = stored.values.range::<str, _>((start, Bound::Unbounded));
+        let entries = entries.map(|(key, value)| Ok((key.clone(), value.clone())));
+        StoredRoom::of(entries, limit, stored.alarms.iter().cloned().collect())
     }
 }

@@ -17,7 +17,9 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use engine::{Commit, CommitError, DueAlarm, DueAlarms, EngineError, Opened, StorageEngine, StoredAlarm};
+pub use engine::{
+    Commit, CommitError, DueAlarm, DueAlarms, EngineError, Opened, StorageEngine, StoredAlarm, StoredRoom,
+};
 pub use list::{KeyRange, List};
 pub use memory::MemoryEngine;
 pub use writes::{Known, Writes};

@@ -1,5 +1,7 @@
 //! A client that writes bytes and reads answers, for what no good client does.
 
+use std::net::SocketAddr;
+
 use partyrs_runtime::testing::{TestHost, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -19,7 +21,11 @@ pub(crate) struct Answer {
 
 impl Raw {
     pub(crate) async fn connect(host: &TestHost) -> Self {
-        let tcp = soon(TcpStream::connect(host.addr())).await.expect("the host listens");
+        Self::connect_to(host.addr()).await
+    }
+
+    pub(crate) async fn connect_to(addr: SocketAddr) -> Self {
+        let tcp = soon(TcpStream::connect(addr)).await.expect("somebody listens");
         tcp.set_nodelay(true).expect("a socket");
         Self { tcp, read: Vec::new() }
     }
