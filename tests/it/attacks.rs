@@ -135,7 +135,7 @@ struct Field {
 impl Field {
     async fn begin() -> Self {
         // Whatever is logged is also written, so that what cannot be shown is asked for.
-        let _ = tracing_subscriber::fmt().with_writer(std::io::sink).try_init();
+        crate::log::keep();
         let (engine, (handles, opened)) = (Arc::new(HeldEngine::new()), mpsc::unbounded_channel());
         engine.recover();
         let builder = Host::builder().party::<Minefield>("main").env(handles).debug_errors(true);

@@ -72,12 +72,10 @@ fn a_prefix_below_the_short_address_is_refused() {
     }
 }
 
-/// Each setting just within its range and just outside of it.
-#[test]
-fn a_setting_out_of_its_range_is_refused_by_name_with_the_range() {
+/// Settings that are numbers, with their ranges.
+const COUNTS: [(&str, fn(&mut Config, usize), usize, usize, &str); 13] = {
     const BYTES_MAX: usize = u32::MAX as usize;
-    type Set = fn(&mut Config, usize);
-    let counts: [(&str, Set, usize, usize, &str); 12] = [
+    [
         ("shards", |c, n| c.shards = n, 1, 1024, "1 to 1024"),
         ("message_bytes_max", |c, n| c.message_bytes_max = n, 1, BYTES_MAX, "1 to 4294967295 bytes"),
         ("body_bytes_max", |c, n| c.body_bytes_max = n, 0, BYTES_MAX, "0 to 4294967295 bytes"),
@@ -89,6 +87,13 @@ fn a_setting_out_of_its_range_is_refused_by_name_with_the_range() {
             1 << 30,
             "1 to 1073741824 bytes",
         ),
+        (
+            "storage.alarm_name_bytes_max",
+            |c, n| c.storage.alarm_name_bytes_max = n,
+            1,
+            65_535,
+            "1 to 65535 bytes",
+        ),
         ("mailbox_events_max", |c, n| c.mailbox_events_max = n, 1, 1 << 24, "1 to 16777216"),
         ("mailbox_bytes_max", |c, n| c.mailbox_bytes_max = n, 1, BYTES_MAX, "1 to 4294967295 bytes"),
         ("commits_pending_max", |c, n| c.commits_pending_max = n, 1, 65_536, "1 to 65536"),
@@ -96,11 +101,66 @@ fn a_setting_out_of_its_range_is_refused_by_name_with_the_range() {
         ("outbox_bytes_max", |c, n| c.outbox_bytes_max = n, 1, usize::MAX, "at least 1 byte"),
         ("connections_max", |c, n| c.connections_max = Some(n), 1, usize::MAX, "at least 1"),
         ("rooms_max", |c, n| c.rooms_max = n, 1, usize::MAX, "at least 1"),
-    ];
-    let build = |set: Set, value| {
+    ]
+};
+
+/// Settings that are times; all but 0 are legal.
+const TIMES: [(&str, fn(&mut Config, Duration)); 12] = [
+    ("body_timeout", |c, time| c.body_timeout = time),
+    ("header_timeout", |c, time| c.header_timeout = time),
+    ("close_timeout", |c, time| c.close_timeout = time),
+    ("ping_every", |c, time| c.ping_every = time),
+    ("ping_timeout", |c, time| c.ping_timeout = time),
+    ("idle_after", |c, time| c.idle_after = time),
+    ("hibernate_after", |c, time| c.hibernate_after = time),
+    ("hook_warn_after", |c, time| c.hook_warn_after = time),
+    ("hook_timeout", |c, time| c.hook_timeout = time),
+    ("call_timeout", |c, time| c.call_timeout = time),
+    ("restart_window", |c, time| c.restart_window = time),
+    ("shutdown_grace", |c, time| c.shutdown_grace = time),
+];
+
+/// Settings of which every value makes sense.
+const ANY: [(&str, fn(&mut Config, usize)); 2] = [
+    ("connection_state_bytes_max", |c, n| c.connection_state_bytes_max = n),
+    ("restarts_max", |c, n| c.restarts_max = n),
+];
+
+/// The names of the fields of a value, as `{:#?}` shows it; those of a value within it follow a dot.
+pub(crate) fn fields_of(value: &impl std::fmt::Debug) -> Vec<String> {
+    let shown = format!("{value:#?}");
+    let mut within = String::new();
+    let mut fields = Vec::new();
+    for line in shown.lines() {
+        let depth = line.len() - line.trim_start().len();
+        let Some((name, value)) = line.trim_start().split_once(": ") else { continue };
+        match (depth, value.ends_with('{')) {
+            (4, true) => name.clone_into(&mut within),
+            (4, false) => fields.push(name.to_owned()),
+            _ => fields.push(format!("{within}.{name}")),
+        }
+    }
+    fields.sort();
+    fields
+}
+
+/// So that no new setting is left out of the tests below.
+#[test]
+fn every_setting_of_the_host_has_a_case() {
+    let counts = COUNTS.iter().map(|(name, ..)| *name);
+    let others = TIMES.iter().map(|(name, _)| *name).chain(ANY.iter().map(|(name, _)| *name));
+    let mut cases: Vec<&str> = counts.chain(others).collect();
+    cases.sort_unstable();
+    assert_eq!(fields_of(&Config::default()), cases);
+}
+
+/// Each setting just within its range and just outside of it.
+#[test]
+fn a_setting_out_of_its_range_is_refused_by_name_with_the_range() {
+    let build = |set: fn(&mut Config, usize), value| {
         Host::builder().party::<Everybody>("main").config(|config| set(config, value)).build()
     };
-    for (name, set, least, most, legal) in counts {
+    for (name, set, least, most, legal) in COUNTS {
         assert!(build(set, least).is_ok(), "{name} {least}");
         assert!(build(set, most).is_ok(), "{name} {most}");
         for outside in [least.checked_sub(1), most.checked_add(1)].into_iter().flatten() {
@@ -110,26 +170,16 @@ fn a_setting_out_of_its_range_is_refused_by_name_with_the_range() {
             );
         }
     }
+    for (name, set) in ANY {
+        for legal in [0, usize::MAX] {
+            assert!(build(set, legal).is_ok(), "{name} {legal}");
+        }
+    }
 }
 
 #[test]
 fn a_time_of_zero_is_refused_by_name() {
-    type Set = fn(&mut Config, Duration);
-    let times: [(&str, Set); 12] = [
-        ("body_timeout", |c, time| c.body_timeout = time),
-        ("header_timeout", |c, time| c.header_timeout = time),
-        ("close_timeout", |c, time| c.close_timeout = time),
-        ("ping_every", |c, time| c.ping_every = time),
-        ("ping_timeout", |c, time| c.ping_timeout = time),
-        ("idle_after", |c, time| c.idle_after = time),
-        ("hibernate_after", |c, time| c.hibernate_after = time),
-        ("hook_warn_after", |c, time| c.hook_warn_after = time),
-        ("hook_timeout", |c, time| c.hook_timeout = time),
-        ("call_timeout", |c, time| c.call_timeout = time),
-        ("restart_window", |c, time| c.restart_window = time),
-        ("shutdown_grace", |c, time| c.shutdown_grace = time),
-    ];
-    for (name, set) in times {
+    for (name, set) in TIMES {
         assert_eq!(
             refusal(|builder| builder.config(|config| set(config, Duration::ZERO))),
             format!("setting `{name}` is 0, but must be longer than 0")

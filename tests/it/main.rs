@@ -20,6 +20,8 @@ mod host;
 mod http;
 mod kinds;
 mod leftovers;
+mod limits;
+mod log;
 mod options;
 mod origins;
 mod outage;

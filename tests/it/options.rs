@@ -9,6 +9,7 @@ use partyrs_runtime::testing::TestHost;
 use partyrs_runtime::{Config, Host};
 use tokio::sync::Semaphore;
 
+use crate::host::fields_of;
 use crate::parties::{Everybody, Reports, Seen, reports};
 use crate::upgrade::raw::{PING, Raw};
 
@@ -306,9 +307,10 @@ async fn a_room_survives_as_many_panics_as_its_party_says() {
     }
 }
 
-/// Each setting of the options, with a value just outside of its range.
+/// Each setting of the options, with values just outside of its range; and those of which every value makes sense.
 #[test]
 fn an_option_out_of_its_range_is_refused_by_party_and_name_with_the_range() {
+    let mut cases = vec!["duplicate_ids"];
     macro_rules! refused {
         ($($setting:ident = $value:expr, $text:expr;)*) => {$({
             party_with!(Wrong, PartyOptions::DEFAULT.$setting($value));
@@ -317,14 +319,26 @@ fn an_option_out_of_its_range_is_refused_by_party_and_name_with_the_range() {
                 host.build().expect_err("a refusal").to_string(),
                 format!("setting `{}` of the party `chat` is {}", stringify!($setting), $text)
             );
+            cases.push(stringify!($setting));
+        })*};
+    }
+    macro_rules! taken {
+        ($($setting:ident = $value:expr;)*) => {$({
+            party_with!(Odd, PartyOptions::DEFAULT.$setting($value));
+            assert!(Host::builder().party::<Odd>("chat").build().is_ok(), stringify!($setting));
+            cases.push(stringify!($setting));
         })*};
     }
     refused! {
         message_bytes_max = 0, "0, but must be 1 to 4294967295 bytes";
+        message_bytes_max = 1 << 32, "4294967296, but must be 1 to 4294967295 bytes";
         body_bytes_max = 1 << 32, "4294967296, but must be 0 to 4294967295 bytes";
         body_timeout = Duration::ZERO, "0, but must be longer than 0";
         mailbox_events_max = 0, "0, but must be 1 to 16777216";
+        mailbox_events_max = (1 << 24) + 1, "16777217, but must be 1 to 16777216";
         mailbox_bytes_max = 0, "0, but must be 1 to 4294967295 bytes";
+        mailbox_bytes_max = 1 << 32, "4294967296, but must be 1 to 4294967295 bytes";
+        commits_pending_max = 0, "0, but must be 1 to 65536";
         commits_pending_max = 65_537, "65537, but must be 1 to 65536";
         held_bytes_max = 0, "0, but must be at least 1 byte";
         outbox_bytes_max = 0, "0, but must be at least 1 byte";
@@ -336,6 +350,21 @@ fn an_option_out_of_its_range_is_refused_by_party_and_name_with_the_range() {
         hook_timeout = Duration::ZERO, "0, but must be longer than 0";
         restart_window = Duration::ZERO, "0, but must be longer than 0";
     }
+    taken! {
+        message_bytes_max = 1;
+        message_bytes_max = (1 << 32) - 1;
+        body_bytes_max = 0;
+        body_bytes_max = (1 << 32) - 1;
+        mailbox_events_max = 1 << 24;
+        commits_pending_max = 65_536;
+        connection_state_bytes_max = 0;
+        connection_state_bytes_max = usize::MAX;
+        restarts_max = 0;
+        restarts_max = usize::MAX;
+    }
+    cases.sort_unstable();
+    cases.dedup();
+    assert_eq!(fields_of(&PartyOptions::DEFAULT), cases, "every option has a case");
 }
 
 #[test]

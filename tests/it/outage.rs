@@ -236,3 +236,22 @@ async fn other_rooms_do_not_notice_a_failed_commit() {
     eve.send(steps(&[put("k", "v"), say("all well")])).await;
     assert_eq!(eve.next_text().await, "all well");
 }
+
+/// The commit of the first message finds tokio's budget used up when it is first polled, and the
+/// engine, whose semaphore asks for it, does not let it in; that of the second comes in a new
+/// turn, which begins with it.
+#[tokio::test]
+async fn commits_keep_their_order_though_a_hook_has_used_up_its_turn() {
+    let (outage, mut ada) = Outage::begin(|_| {}).await;
+    let first = [put("k", "0"), Step::Sync, Step::Exhaust, put("k", "1"), say("one")];
+    ada.send(steps(&first)).await;
+    outage.arrived(2).await;
+    ada.send(steps(&[Step::Yield, put("k", "2"), say("two")])).await;
+    // The second message is in the mailbox while the first waits for its commit.
+    ada.hears_nothing().await;
+
+    outage.engine.recover();
+
+    assert_eq!(ada.next_text().await, "one");
+    assert_eq!(ada.next_text().await, "two");
+}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use partyrs::prelude::*;
 use serde::{Deserialize, Serialize};
+use tokio::task::coop;
 
 /// Does what its messages say, step by step, so that a test can put any failure anywhere.
 ///
@@ -44,6 +45,10 @@ pub(crate) enum Step {
     SpawnPanic,
     SpawnFail,
     Sync,
+    /// Uses up what tokio allows a task to do in one go.
+    Exhaust,
+    /// Waits for the task's next turn.
+    Yield,
     Panic,
     Fail,
     /// Fails with an `Error::status`.
@@ -132,6 +137,12 @@ impl Script {
                 Step::SpawnPanic => room.spawn(async { panic!("a task of the script") }),
                 Step::SpawnFail => room.spawn(async { Err(Error::new("a task of the script")) }),
                 Step::Sync => room.storage().sync().await,
+                Step::Exhaust => {
+                    while coop::has_budget_remaining() {
+                        coop::consume_budget().await;
+                    }
+                }
+                Step::Yield => tokio::task::yield_now().await,
                 Step::Panic => panic!("as the script says"),
                 Step::Fail => return Err(Error::new("as the script says")),
                 Step::Refuse(status) => return Err(Error::status(status, "refused by script")),

@@ -1,6 +1,6 @@
-// An example of this repository as a process of its own, which a test may kill and start again.
+// A program of this repository, an example as a rule, as a process of its own, which a test may kill and start again.
 //
-// The folder of the built examples comes from `PARTYRS_EXAMPLES_DIR`; `cargo xtask test` sets it.
+// The folder of the built programs comes from `PARTYRS_EXAMPLES_DIR`; `cargo xtask test` sets it.
 // Nothing may stay behind: a server and its data end with the test that started it, and, should the
 // test runner itself be stopped, with this process.
 
@@ -83,7 +83,7 @@ class Server {
     this.exited = new Promise((resolve) => {
       // `error` means that there is no such program: then nothing else will come.
       started.on("error", (error) => {
-        print(`${error.message}; has \`cargo build --package partyrs-examples --bins\` been run?`);
+        print(`${error.message}; has \`cargo build --workspace --bins\` been run?`);
         this.#process = null;
         resolve();
       });
