@@ -32,6 +32,7 @@ mod shutdown;
 pub mod storage;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod transport;
 mod waits;
 mod wire;
 

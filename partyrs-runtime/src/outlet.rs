@@ -12,19 +12,16 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
-use std::net::Shutdown;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use socket2::SockRef;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
 use crate::outbox::Outbox;
+use crate::transport::WriteHalf;
 use crate::wire;
 
 /// The writing half of one WebSocket, on the shard of its room.
@@ -33,14 +30,16 @@ pub(crate) struct Outlet {
     state: RefCell<State>,
     /// Told when a Close is sent or the socket breaks; the reading half waits for it.
     ending: Notify,
-    /// Told when the outbox is empty or the socket breaks.
+    /// Told when nothing waits any more or the socket breaks.
     drained: Notify,
 }
 
 struct State {
     /// `None` when it has been cut; then the reading half alone keeps the descriptor.
-    tcp: Option<OwnedWriteHalf>,
+    half: Option<WriteHalf>,
     outbox: Outbox,
+    /// Whether the stream below keeps what it has taken: a socket never does.
+    is_unflushed: bool,
     ending: Option<Ending>,
     writer_runs: bool,
     /// Whether the socket took something that waited, since the last ping.
@@ -62,10 +61,11 @@ pub(crate) enum Ending {
 }
 
 impl Outlet {
-    pub(crate) fn new(tcp: OwnedWriteHalf, outbox_bytes_max: usize) -> Rc<Self> {
+    pub(crate) fn new(half: WriteHalf, outbox_bytes_max: usize) -> Rc<Self> {
         let state = RefCell::new(State {
-            tcp: Some(tcp),
+            half: Some(half),
             outbox: Outbox::default(),
+            is_unflushed: false,
             ending: None,
             writer_runs: false,
             has_taken: false,
@@ -83,7 +83,7 @@ impl Outlet {
             return;
         }
         let mut written = 0;
-        if state.outbox.is_empty() {
+        if !state.is_behind() {
             match state.try_write(batch, runs) {
                 Ok(count) => written = count,
                 Err(_) => return self.lose(&mut state),
@@ -103,7 +103,7 @@ impl Outlet {
 
     /// Whether something waits already, so that the client is behind.
     pub(crate) fn is_behind(&self) -> bool {
-        !self.state.borrow().outbox.is_empty()
+        self.state.borrow().is_behind()
     }
 
     /// Adds the frame `run` of `batch` to what waits, in place of an older one of its key.
@@ -158,7 +158,7 @@ impl Outlet {
     pub(crate) fn ping(self: &Rc<Self>) {
         let mut state = self.state.borrow_mut();
         state.has_taken = false;
-        if state.ending.is_some() || !state.outbox.is_empty() {
+        if state.ending.is_some() || state.is_behind() {
             return;
         }
         let all = 0..wire::PING.len();
@@ -179,10 +179,7 @@ impl Outlet {
 
     /// Whether the client has sent something that nobody has read yet, its end included.
     pub(crate) fn has_unread(&self) -> bool {
-        let state = self.state.borrow();
-        let mut byte = [MaybeUninit::uninit()];
-        // A socket of which nothing can be read now says so: it does not block.
-        state.tcp.as_ref().is_some_and(|tcp| SockRef::from(tcp.as_ref()).peek(&mut byte).is_ok())
+        self.state.borrow().half.as_ref().is_some_and(WriteHalf::has_unread)
     }
 
     /// Whether a Close has been sent, or the socket is lost.
@@ -208,17 +205,21 @@ impl Outlet {
     /// Waits until everything is written, or the socket is lost.
     pub(crate) async fn flushed(&self) {
         loop {
-            if self.state.borrow().outbox.is_empty() {
+            if !self.is_behind() {
                 return;
             }
             self.drained.notified().await;
         }
     }
 
-    /// Ends our side of TCP: the client sees the end after all that was written.
-    pub(crate) fn shutdown(&self) {
+    /// Ends our side of the stream: the client sees the end after all that was written.
+    pub(crate) async fn shutdown(&self) {
+        let shut = poll_fn(|cx| match &self.state.borrow().half {
+            Some(half) => half.poll_shutdown(cx),
+            None => Poll::Ready(Ok(())),
+        });
         // A socket that is gone already needs no shutdown.
-        let _ = self.state.borrow().shut(Shutdown::Write);
+        let _ = shut.await;
     }
 
     /// Gives up on the socket; what waits is dropped. Its descriptor goes with the reading
@@ -226,10 +227,12 @@ impl Outlet {
     pub(crate) fn cut(&self) {
         let mut state = self.state.borrow_mut();
         self.lose(&mut state);
-        let _ = state.shut(Shutdown::Both);
+        if let Some(half) = &state.half {
+            half.cut();
+        }
         state.is_cut = true;
         if !state.writer_runs {
-            state.tcp = None;
+            state.half = None;
         }
     }
 
@@ -264,7 +267,7 @@ impl Outlet {
     /// Writes one whole frame, a short one, or keeps what is left of it.
     fn queue(&self, state: &mut State, frame: &[u8]) {
         let mut written = 0;
-        if state.outbox.is_empty() {
+        if !state.is_behind() {
             let all = 0..frame.len();
             match state.try_write(frame, std::slice::from_ref(&all)) {
                 Ok(count) => written = count,
@@ -276,6 +279,7 @@ impl Outlet {
 
     fn lose(&self, state: &mut State) {
         state.outbox.clear();
+        state.is_unflushed = false;
         if state.ending.is_none() {
             state.ending = Some(Ending::Lost);
         }
@@ -284,88 +288,86 @@ impl Outlet {
     }
 
     fn run_writer(self: &Rc<Self>, state: &mut State) {
-        if !state.outbox.is_empty() && !state.writer_runs {
+        if state.is_behind() && !state.writer_runs {
             state.writer_runs = true;
-            tokio::task::spawn_local(Rc::clone(self).write_out());
+            let outlet = Rc::clone(self);
+            tokio::task::spawn_local(async move { poll_fn(|cx| outlet.poll_write_out(cx)).await });
         }
     }
 
-    /// Writes the outbox out as the socket takes it; ends when it is empty.
-    async fn write_out(self: Rc<Self>) {
-        loop {
-            let writable = poll_fn(|cx| self.state.borrow().poll_writable(cx)).await;
-            let mut guard = self.state.borrow_mut();
-            let state = &mut *guard;
-            if writable.is_err() {
-                self.lose(state);
-            }
-            while let (Some(tcp), Some(first)) = (&state.tcp, state.outbox.first()) {
-                match tcp.try_write(first) {
-                    Ok(count) => {
-                        state.has_taken = true;
-                        state.outbox.written(count);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(_) => self.lose(state),
+    /// Writes the outbox out as the socket takes it; ready when nothing waits.
+    fn poll_write_out(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut guard = self.state.borrow_mut();
+        let state = &mut *guard;
+        while let Some(half) = &state.half {
+            let written = match state.outbox.first() {
+                Some(first) => ready!(half.poll_write(cx, first)),
+                None if state.is_unflushed => ready!(half.poll_flush(cx)).map(|()| 0),
+                None => break,
+            };
+            match written {
+                Ok(count) => {
+                    state.has_taken = true;
+                    state.outbox.written(count);
+                    state.is_unflushed = count > 0 && half.keeps();
                 }
-            }
-            if state.outbox.is_empty() {
-                state.writer_runs = false;
-                if state.is_cut {
-                    state.tcp = None;
-                }
-                self.drained.notify_one();
-                return;
+                Err(_) => self.lose(state),
             }
         }
+        state.writer_runs = false;
+        if state.is_cut {
+            state.half = None;
+        }
+        self.drained.notify_one();
+        Poll::Ready(())
     }
 }
 
 impl State {
+    /// Whether something waits: here, or in the stream below.
+    fn is_behind(&self) -> bool {
+        self.is_unflushed || !self.outbox.is_empty()
+    }
+
     /// Writes as much as the socket takes now; returns how many bytes.
-    fn try_write(&self, batch: &[u8], runs: &[Range<usize>]) -> io::Result<usize> {
-        const SLICES_MAX: usize = 64;
-        let tcp = self.tcp.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        let mut written = 0;
-        for runs in runs.chunks(SLICES_MAX) {
-            let total: usize = runs.iter().map(Range::len).sum();
-            let result = match runs {
-                [run] => tcp.try_write(&batch[run.clone()]),
-                runs => {
-                    let empty = IoSlice::new(&[]);
-                    let mut slices = [empty; SLICES_MAX];
-                    for (slice, run) in slices.iter_mut().zip(runs) {
-                        *slice = IoSlice::new(&batch[run.clone()]);
-                    }
-                    tcp.try_write_vectored(&slices[..runs.len()])
-                }
-            };
-            match result {
-                Ok(count) => {
-                    written += count;
-                    // A short write: the rest goes to the outbox, and its writer tries again.
-                    if count < total {
-                        return Ok(written);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(written),
-                Err(error) => return Err(error),
-            }
-        }
+    fn try_write(&mut self, batch: &[u8], runs: &[Range<usize>]) -> io::Result<usize> {
+        let half = self.half.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let written = write_runs(half, batch, runs)?;
+        self.is_unflushed = written > 0 && !half.try_flush()?;
         Ok(written)
     }
+}
 
-    fn shut(&self, how: Shutdown) -> io::Result<()> {
-        self.tcp.as_ref().map_or(Ok(()), |tcp| SockRef::from(tcp.as_ref()).shutdown(how))
-    }
-
-    /// Ready when the socket takes bytes again, or is gone.
-    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.tcp {
-            Some(tcp) => tcp.as_ref().poll_write_ready(cx),
-            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+/// Writes as much as the socket takes now, unflushed; returns how many bytes.
+fn write_runs(half: &WriteHalf, batch: &[u8], runs: &[Range<usize>]) -> io::Result<usize> {
+    const SLICES_MAX: usize = 64;
+    let mut written = 0;
+    for runs in runs.chunks(SLICES_MAX) {
+        let total: usize = runs.iter().map(Range::len).sum();
+        let result = match runs {
+            [run] => half.try_write(&batch[run.clone()]),
+            runs => {
+                let empty = IoSlice::new(&[]);
+                let mut slices = [empty; SLICES_MAX];
+                for (slice, run) in slices.iter_mut().zip(runs) {
+                    *slice = IoSlice::new(&batch[run.clone()]);
+                }
+                half.try_write_vectored(&slices[..runs.len()])
+            }
+        };
+        match result {
+            Ok(count) => {
+                written += count;
+                // A short write: the rest goes to the outbox, and its writer tries again.
+                if count < total {
+                    return Ok(written);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(written),
+            Err(error) => return Err(error),
         }
     }
+    Ok(written)
 }
 
 impl std::fmt::Debug for Outlet {

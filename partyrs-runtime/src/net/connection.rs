@@ -8,7 +8,6 @@
 //! resets it, and the Close would be lost.
 
 use std::io;
-use std::net::TcpStream as StdTcpStream;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,8 +18,6 @@ use futures_util::StreamExt;
 use partyrs::seam::ConnectionKey;
 use partyrs::{Close, CloseFrame, Frame};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -33,6 +30,7 @@ use crate::host::Ticket;
 use crate::mailbox::Mailbox;
 use crate::outlet::{Ending, Outlet};
 use crate::pulse::{Pulse, Watch};
+use crate::transport::{ReadHalf, Transport};
 
 /// tungstenite keeps a read buffer of this size per connection; larger ones double the cost
 /// of fan-out and most of the memory of an idle connection.
@@ -46,7 +44,7 @@ const DISCARD_BYTES_MAX: usize = 8 << 20;
 
 /// An accepted WebSocket on its way to its room.
 pub(crate) struct Accepted {
-    pub(crate) socket: StdTcpStream,
+    pub(crate) transport: Transport,
     /// What the client sent right behind its request.
     pub(crate) read_ahead: Vec<u8>,
     pub(crate) config: Arc<Config>,
@@ -63,9 +61,9 @@ struct Reading {
     ticket: Ticket,
 }
 
-/// The socket as tungstenite sees it: it reads from TCP and writes through the outlet.
+/// The socket as tungstenite sees it: it reads from the stream and writes through the outlet.
 struct Wire {
-    tcp: OwnedReadHalf,
+    half: ReadHalf,
     outlet: Rc<Outlet>,
     /// While frames are read.
     watch: Option<Watch>,
@@ -81,21 +79,21 @@ enum End {
 
 impl Arrival for Accepted {
     fn land(self: Box<Self>) -> io::Result<(Rc<Outlet>, Box<dyn Inlet>)> {
-        let Self { socket, read_ahead, config, clock, ticket } = *self;
-        let (tcp, write_half) = TcpStream::from_std(socket)?.into_split();
+        let Self { transport, read_ahead, config, clock, ticket } = *self;
+        let (half, write_half) = transport.land()?;
         let outlet = Outlet::new(write_half, config.outbox_bytes_max);
-        let wire = Wire { tcp, outlet: Rc::clone(&outlet), watch: None };
+        let wire = Wire { half, outlet: Rc::clone(&outlet), watch: None };
         let reading = Reading { wire, read_ahead, config, clock, ticket };
         Ok((outlet, Box::new(reading)))
     }
 
     fn refuse(self: Box<Self>, close: CloseFrame) {
-        let Self { socket, config, clock, ticket, .. } = *self;
+        let Self { transport, config, clock, ticket, .. } = *self;
         // A shard that is being dropped has no runtime any more; its sockets are cut.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            let Ok(mut tcp) = TcpStream::from_std(socket) else { return };
-            let farewell = super::linger::close_and_linger(&mut tcp, &close);
+            let Ok(stream) = transport.into_stream() else { return };
+            let farewell = super::linger::close_and_linger(stream, &close);
             clock.timeout(config.close_timeout, farewell).await;
             drop(ticket);
         });
@@ -210,14 +208,14 @@ async fn await_answer(socket: &mut WebSocketStream<Wire>, outlet: &Outlet) -> Cl
     }
 }
 
-/// Lets our Close reach the client before TCP ends.
-async fn finish(Wire { tcp, outlet, .. }: &mut Wire) {
+/// Lets our Close reach the client before the stream ends.
+async fn finish(Wire { half, outlet, .. }: &mut Wire) {
     if outlet.ending() == Some(Ending::Lost) {
         return;
     }
     outlet.flushed().await;
-    outlet.shutdown();
-    super::linger::discard(tcp, DISCARD_BYTES_MAX).await;
+    outlet.shutdown().await;
+    super::linger::discard(half, DISCARD_BYTES_MAX).await;
 }
 
 fn client_close(close: Option<&tungstenite::protocol::CloseFrame>) -> Close {
@@ -259,7 +257,7 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.tcp).poll_read(cx, buffer);
+        let polled = Pin::new(&mut self.half).poll_read(cx, buffer);
         if polled.is_ready()
             && let Some(watch) = &self.watch
         {

@@ -34,11 +34,11 @@ pub(crate) async fn discard(source: impl AsyncRead, bytes_max: usize) {
 }
 
 /// Sends one Close frame and nothing else, and lets it arrive.
-pub(crate) async fn close_and_linger(tcp: &mut TcpStream, close: &CloseFrame) {
+pub(crate) async fn close_and_linger(mut stream: impl AsyncRead + AsyncWrite + Unpin, close: &CloseFrame) {
     let mut bytes = BytesMut::new();
     wire::put_close(&mut bytes, Some(wire::parts(close)));
-    if tcp.write_all(&bytes).await.is_ok() && tcp.shutdown().await.is_ok() {
-        discard(tcp, DISCARD_BYTES_MAX).await;
+    if stream.write_all(&bytes).await.is_ok() && stream.shutdown().await.is_ok() {
+        discard(stream, DISCARD_BYTES_MAX).await;
     }
 }
 

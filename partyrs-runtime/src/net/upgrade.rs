@@ -22,6 +22,7 @@ use super::http::{Target, before_hook_failed, in_time, text, unavailable};
 use super::linger::Lingering;
 use crate::event::{Arrival, Join, RoomEvent};
 use crate::host::State;
+use crate::transport::Transport;
 
 const CONNECTION_ID_BYTES_MAX: usize = 256;
 
@@ -76,7 +77,8 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
             return tracing::error!(room = %target.address, "upgraded connection is not one of this listener");
         };
         let config = Arc::clone(target.party.config());
-        let arrival = Accepted { socket, read_ahead, config, clock: state.clock.clone(), ticket };
+        let transport = Transport::Tcp(socket);
+        let arrival = Accepted { transport, read_ahead, config, clock: state.clock.clone(), ticket };
         match refusal {
             Some(close) => Box::new(arrival).refuse(close),
             None => join(&state, &target, head, id, Box::new(arrival)).await,
