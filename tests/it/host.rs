@@ -72,8 +72,11 @@ fn a_prefix_below_the_short_address_is_refused() {
     }
 }
 
+type SetCount = fn(&mut Config, usize);
+type SetTime = fn(&mut Config, Duration);
+
 /// Settings that are numbers, with their ranges.
-const COUNTS: [(&str, fn(&mut Config, usize), usize, usize, &str); 13] = {
+const COUNTS: [(&str, SetCount, usize, usize, &str); 13] = {
     const BYTES_MAX: usize = u32::MAX as usize;
     [
         ("shards", |c, n| c.shards = n, 1, 1024, "1 to 1024"),
@@ -105,7 +108,7 @@ const COUNTS: [(&str, fn(&mut Config, usize), usize, usize, &str); 13] = {
 };
 
 /// Settings that are times; all but 0 are legal.
-const TIMES: [(&str, fn(&mut Config, Duration)); 12] = [
+const TIMES: [(&str, SetTime); 12] = [
     ("body_timeout", |c, time| c.body_timeout = time),
     ("header_timeout", |c, time| c.header_timeout = time),
     ("close_timeout", |c, time| c.close_timeout = time),
@@ -121,7 +124,7 @@ const TIMES: [(&str, fn(&mut Config, Duration)); 12] = [
 ];
 
 /// Settings of which every value makes sense.
-const ANY: [(&str, fn(&mut Config, usize)); 2] = [
+const ANY: [(&str, SetCount); 2] = [
     ("connection_state_bytes_max", |c, n| c.connection_state_bytes_max = n),
     ("restarts_max", |c, n| c.restarts_max = n),
 ];
