@@ -27,6 +27,7 @@ use crate::event::RoomEvent;
 use crate::net::admin::{self, Token};
 use crate::net::listener;
 use crate::net::origin::{self, Origin};
+use crate::net::tls::{CertificateFiles, Tls, TlsError};
 use crate::party::{Party, Registered};
 use crate::registry::Registry;
 use crate::shutdown::{Draining, Pacer, StopSignal};
@@ -54,6 +55,7 @@ pub struct Builder {
     prefix: String,
     allowed_origins: Option<Vec<String>>,
     debug_errors: bool,
+    tls: Option<CertificateFiles>,
     admin: Option<SocketAddr>,
     admin_token: Option<Token>,
     config: Config,
@@ -130,6 +132,12 @@ pub enum HostError {
     /// The address in the environment is none.
     #[error("PARTYRS_ADDR is {0:?}, but must be an address and a port, such as 127.0.0.1:1999")]
     Addr(String),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// One of the two files of a certificate is named in the environment, and the other is not.
+    #[error("{0} is set, and {1} is not; name both files, the certificate and its key, or none")]
+    TlsHalf(&'static str, &'static str),
     /// The admin address in the environment is none.
     #[error("PARTYRS_ADMIN_ADDR is {0:?}, but must be an address and a port, such as 127.0.0.1:9600")]
     AdminAddr(String),
@@ -187,6 +195,7 @@ pub(crate) struct State {
     pub(crate) alarms: Arc<Alarms>,
     pub(crate) assets: Option<Assets>,
     pub(crate) prefix: String,
+    pub(crate) tls: Option<Tls>,
     allowed_origins: Option<Vec<Origin>>,
     pub(crate) debug_errors: bool,
     pub(crate) draining: Draining,
@@ -226,6 +235,7 @@ impl Host {
             prefix: "parties".to_owned(),
             allowed_origins: None,
             debug_errors: false,
+            tls: None,
             admin: None,
             admin_token: None,
             config: Config::default(),
@@ -238,6 +248,7 @@ impl Host {
     /// `PARTYRS_ADDR` is where it listens, an address and a port without names (default
     /// `127.0.0.1:1999`); `PARTYRS_DATA` is the folder of its data (default what
     /// [`Builder::data`] says, else `.partyrs`). When it listens it says so on stdout.
+    /// `PARTYRS_TLS_CERT` and `PARTYRS_TLS_KEY` stand in for what [`Builder::tls`] says,
     /// `PARTYRS_ADMIN_ADDR` and `PARTYRS_ADMIN_TOKEN` stand in for [`Builder::admin`] and
     /// [`Builder::admin_token`].
     ///
@@ -266,6 +277,16 @@ impl Host {
                 return Err(HostError::NoData);
             }
             self.builder.data = data.into();
+        }
+        const CERT: &str = "PARTYRS_TLS_CERT";
+        const KEY: &str = "PARTYRS_TLS_KEY";
+        match (std::env::var_os(CERT), std::env::var_os(KEY)) {
+            (None, None) => {}
+            (Some(certificate), Some(key)) => {
+                self.builder.tls = Some(CertificateFiles::new(certificate.as_ref(), key.as_ref()));
+            }
+            (Some(_), None) => return Err(HostError::TlsHalf(CERT, KEY)),
+            (None, Some(_)) => return Err(HostError::TlsHalf(KEY, CERT)),
         }
         if let Some(admin) = std::env::var_os("PARTYRS_ADMIN_ADDR") {
             let admin = admin.to_string_lossy();
@@ -296,7 +317,8 @@ impl Host {
         let signal = StopSignal::install().map_err(HostError::System)?;
         let running = self.listen(addr)?;
         // Nobody may be there to read it.
-        let _ = writeln!(std::io::stdout(), "listening on http://{}", running.addr()?);
+        let scheme = if running.state.tls.is_some() { "https" } else { "http" };
+        let _ = writeln!(std::io::stdout(), "listening on {scheme}://{}", running.addr()?);
         if let Some(admin) = running.admin_addr()? {
             let _ = writeln!(std::io::stdout(), "admin address is http://{admin}");
         }
@@ -399,6 +421,17 @@ impl Builder {
         self
     }
 
+    /// Speaks TLS, and nothing else, by these two files in PEM: a certificate with those
+    /// between it and one that clients know, and its key. They are read when the host is built
+    /// and when it begins to serve, and again at each SIGHUP: a renewed certificate is shown to
+    /// those who come from then on, and one that cannot be used is logged and not taken. The
+    /// admin address is not concerned. A client that has not agreed on TLS within
+    /// `header_timeout` is closed.
+    pub fn tls(mut self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
+        self.tls = Some(CertificateFiles::new(certificate.as_ref(), key.as_ref()));
+        self
+    }
+
     /// Tells at this address, and nowhere else, how the host is: `/-/health` that it lives,
     /// `/-/ready` whether it takes clients (503 while it shuts down), `/-/rooms` which parties
     /// there are, `/-/rooms?party=chat` which rooms are open or have stored something, a thousand
@@ -460,6 +493,9 @@ impl Builder {
         }
         read_origins(self.allowed_origins.as_deref())?;
         self.config.check()?;
+        if let Some(files) = &self.tls {
+            Tls::open(files.clone())?;
+        }
         // A token alone may be meant for an address from the environment.
         if self.admin.is_some() {
             check_admin(self.admin, self.admin_token.as_ref())?;
@@ -480,6 +516,7 @@ impl Builder {
         };
         let assets = self.assets.as_deref().map(open_assets).transpose()?;
         let allowed_origins = read_origins(self.allowed_origins.as_deref())?;
+        let tls = self.tls.map(Tls::open).transpose()?;
         let registry = Registry::new(&self.config, &self.clock).map_err(HostError::System)?;
         let max = self.config.connections_max.unwrap_or_else(connections_by_descriptors);
         let connections = Arc::new(Places { taken_count: AtomicUsize::new(0), max });
@@ -493,6 +530,7 @@ impl Builder {
             engine,
             assets,
             prefix: self.prefix,
+            tls,
             allowed_origins,
             debug_errors: self.debug_errors,
             draining: Draining::new(),
@@ -586,6 +624,7 @@ async fn serve_clients(state: Arc<State>, listener: TcpListener, stop: impl Futu
     tokio::select! {
         () = listener::accept_all(&state, &listener, &open) => {}
         () = wake_rooms(&state) => {}
+        () = follow_certificates(&state) => {}
         () = stop => {}
     }
     drop((listener, open));
@@ -600,6 +639,14 @@ async fn serve_clients(state: Arc<State>, listener: TcpListener, stop: impl Futu
     if state.clock.timeout(grace, drained).await.is_none() {
         let rooms_count = state.registry.rooms_count();
         tracing::warn!(rooms_count, ?grace, "grace is over, what is left is cut");
+    }
+}
+
+/// Never ends.
+async fn follow_certificates(state: &State) {
+    match &state.tls {
+        Some(tls) => tls.follow_signals().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -4,7 +4,7 @@
 //! [`Host::builder`] takes the parties, [`Host::serve_from_env`] runs them. What a party is
 //! stands in the crate `partyrs`. Every limit is a field of [`Config`].
 //!
-//! The host speaks HTTP/1.1 without TLS, stores in one folder that one process owns, and runs
+//! The host speaks HTTP/1.1, under TLS if it has a certificate, stores in one folder that one process owns, and runs
 //! on Unix. It writes its log by `tracing`: give your program a subscriber, for a hook that
 //! fails is told to nobody else.
 //!
@@ -19,6 +19,7 @@ mod config;
 mod event;
 mod host;
 mod mailbox;
+mod movable;
 mod net;
 mod outbox;
 mod outlet;
@@ -38,6 +39,7 @@ mod wire;
 
 pub use config::{Config, ConfigError};
 pub use host::{Builder, Host, HostError};
+pub use net::tls::TlsError;
 
 /// What a program's `main` returns: `async fn main() -> partyrs_runtime::Result`.
 pub type Result<T = (), E = HostError> = std::result::Result<T, E>;

@@ -25,6 +25,9 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 use tokio::task::coop::unconstrained;
+use tokio_rustls::server::TlsStream;
+
+use crate::movable::Movable;
 
 /// A stream in both directions.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite {}
@@ -38,8 +41,10 @@ pub(crate) enum Transport {
     /// Registered with no runtime.
     #[expect(dead_code, reason = "sockets from room to room will come by it")]
     Unix(StdUnixStream),
+    /// Its socket is registered with no runtime.
+    Tls(Box<TlsStream<Movable>>),
     /// Whatever else; it may belong to another runtime, which must go on then.
-    #[cfg_attr(not(test), expect(dead_code, reason = "TLS and hosts inside other servers come by it"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "hosts inside other servers come by it"))]
     Polled(Pin<Box<dyn Duplex + Send>>),
 }
 
@@ -89,11 +94,17 @@ impl Transport {
                 let (reading, writing) = UnixStream::from_std(socket)?.into_split();
                 (ReadHalf::Unix(reading), WriteHalf::Unix(writing))
             }
-            Self::Polled(stream) => {
-                let polled = Rc::new(Polled::new(stream));
-                (ReadHalf::Polled(Rc::clone(&polled)), WriteHalf::Polled(polled))
+            Self::Tls(mut stream) => {
+                stream.get_mut().0.arrive()?;
+                Self::shared(Box::into_pin(stream))
             }
+            Self::Polled(stream) => Self::shared(stream),
         })
+    }
+
+    fn shared(stream: Pin<Box<dyn Duplex + Send>>) -> (ReadHalf, WriteHalf) {
+        let polled = Rc::new(Polled::new(stream));
+        (ReadHalf::Polled(Rc::clone(&polled)), WriteHalf::Polled(polled))
     }
 
     /// The stream as one, for a last word; a socket is registered with the reactor of this thread.
@@ -101,6 +112,10 @@ impl Transport {
         Ok(match self {
             Self::Tcp(socket) => Box::pin(TcpStream::from_std(socket)?),
             Self::Unix(socket) => Box::pin(UnixStream::from_std(socket)?),
+            Self::Tls(mut stream) => {
+                stream.get_mut().0.arrive()?;
+                Box::into_pin(stream)
+            }
             Self::Polled(stream) => stream,
         })
     }

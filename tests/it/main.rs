@@ -33,4 +33,5 @@ mod scenarios;
 mod script;
 mod shutdown;
 mod storage;
+mod tls;
 mod upgrade;

@@ -24,16 +24,16 @@ const FLAGS = [
  * Starts Chromium for the test `t`, with a profile of its own, and gives a window of it.
  *
  * The program is `CHROMIUM`, or Debian's. Tabs of the window share what a site may store. The test
- * fails if a page throws, or asks any other host than `server`.
+ * fails if a page throws, or asks any other host than `server`. `options` are those of a Playwright context.
  */
-export async function openWindow(t, server) {
+export async function openWindow(t, server, options = {}) {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
     args: FLAGS,
     timeout: 2 * DEADLINE_MS,
   });
   t.after(() => browser.close());
-  const window = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  const window = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
   window.setDefaultTimeout(DEADLINE_MS);
   const wrong = [];
   window.on("weberror", (error) => wrong.push(error.error().stack));

@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use partyrs::CloseFrame;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 
+use super::stream::Stream;
 use crate::clock::{Clock, Sleep};
 use crate::config::Config;
 use crate::wire;
@@ -42,9 +42,9 @@ pub(crate) async fn close_and_linger(mut stream: impl AsyncRead + AsyncWrite + U
     }
 }
 
-/// A TCP stream that lingers when it is shut down, within `close_timeout`.
+/// A client's connection that lingers when it is shut down, within `close_timeout`.
 pub(crate) struct Lingering {
-    tcp: TcpStream,
+    stream: Stream,
     clock: Clock,
     close_timeout: std::time::Duration,
     ending: Option<Discarding>,
@@ -56,12 +56,12 @@ struct Discarding {
 }
 
 impl Lingering {
-    pub(crate) fn new(tcp: TcpStream, clock: Clock, config: &Config) -> Self {
-        Self { tcp, clock, close_timeout: config.close_timeout, ending: None }
+    pub(crate) fn new(stream: Stream, clock: Clock, config: &Config) -> Self {
+        Self { stream, clock, close_timeout: config.close_timeout, ending: None }
     }
 
-    pub(crate) fn into_tcp(self) -> TcpStream {
-        self.tcp
+    pub(crate) fn into_stream(self) -> Stream {
+        self.stream
     }
 }
 
@@ -71,13 +71,13 @@ impl AsyncRead for Lingering {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Lingering {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -85,21 +85,21 @@ impl AsyncWrite for Lingering {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.ending.is_none() {
-            ready!(Pin::new(&mut this.tcp).poll_shutdown(cx))?;
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
         }
         let ending = this.ending.get_or_insert_with(|| Discarding {
             until: this.clock.sleep(this.close_timeout),
@@ -108,7 +108,7 @@ impl AsyncWrite for Lingering {
         let mut bytes = [0; 4096];
         loop {
             let mut buffer = ReadBuf::new(&mut bytes);
-            match Pin::new(&mut this.tcp).poll_read(cx, &mut buffer) {
+            match Pin::new(&mut this.stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     ending.bytes_left = ending.bytes_left.saturating_sub(buffer.filled().len());
                     if ending.bytes_left == 0 {

@@ -1,6 +1,7 @@
 //! Accepting TCP connections and speaking HTTP/1.1 on them.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::linger::Lingering;
+use super::stream::Stream;
 use crate::host::State;
 
 /// How long to wait when the system has no descriptor left for a connection.
@@ -38,7 +40,11 @@ pub(crate) async fn accept_all(state: &Arc<State>, listener: &TcpListener, open:
 
 /// Answers the requests of one connection, until it ends or the host shuts down.
 async fn serve_one(state: Arc<State>, tcp: TcpStream, remote_addr: SocketAddr, open: StillOpen) {
-    let io = TokioIo::new(Lingering::new(tcp, state.clock.clone(), &state.config));
+    let stream = match greet(&state, tcp).await {
+        Ok(stream) => stream,
+        Err(error) => return tracing::debug!(%remote_addr, %error, "TLS could not be agreed on"),
+    };
+    let io = TokioIo::new(Lingering::new(stream, state.clock.clone(), &state.config));
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(state.config.header_timeout);
     let service = service_fn(|request| {
@@ -57,4 +63,17 @@ async fn serve_one(state: Arc<State>, tcp: TcpStream, remote_addr: SocketAddr, o
         tracing::debug!(%remote_addr, %error, "HTTP connection ended");
     }
     drop(open);
+}
+
+/// Agrees on TLS with the client, if this host speaks it, within `header_timeout`.
+async fn greet(state: &State, tcp: TcpStream) -> io::Result<Stream> {
+    let Some(tls) = &state.tls else { return Ok(Stream::Plain(tcp)) };
+    tokio::select! {
+        biased;
+        greeted = state.clock.timeout(state.config.header_timeout, tls.accept(tcp)) => match greeted {
+            Some(stream) => Ok(Stream::Tls(Box::new(stream?))),
+            None => Err(io::ErrorKind::TimedOut.into()),
+        },
+        () = state.draining.wait() => Err(io::ErrorKind::Interrupted.into()),
+    }
 }

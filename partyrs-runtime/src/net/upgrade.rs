@@ -73,11 +73,10 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
             // The client went away before the 101 reached it.
             Err(error) => return tracing::debug!(room = %target.address, %error, "upgrade came to nothing"),
         };
-        let Some((socket, read_ahead)) = take_socket(upgraded) else {
+        let Some((transport, read_ahead)) = take_stream(upgraded) else {
             return tracing::error!(room = %target.address, "upgraded connection is not one of this listener");
         };
         let config = Arc::clone(target.party.config());
-        let transport = Transport::Tcp(socket);
         let arrival = Accepted { transport, read_ahead, config, clock: state.clock.clone(), ticket };
         match refusal {
             Some(close) => Box::new(arrival).refuse(close),
@@ -177,12 +176,12 @@ fn detached(uri: &Uri) -> Uri {
     uri.to_string().parse().unwrap_or_else(|_| uri.clone())
 }
 
-/// Takes the socket out of hyper, to be registered with the shard of its room.
-fn take_socket(upgraded: Upgraded) -> Option<(std::net::TcpStream, Vec<u8>)> {
+/// Takes the stream out of hyper, to be registered with the shard of its room.
+fn take_stream(upgraded: Upgraded) -> Option<(Transport, Vec<u8>)> {
     let parts = upgraded.downcast::<TokioIo<Lingering>>().ok()?;
-    let socket = parts.io.into_inner().into_tcp().into_std().ok()?;
+    let transport = parts.io.into_inner().into_stream().into_transport().ok()?;
     // Copied, and mostly empty: it must not keep hyper's read buffer alive.
-    Some((socket, parts.read_buf.to_vec()))
+    Some((transport, parts.read_buf.to_vec()))
 }
 
 /// Whether a header that lists tokens has this one, in any case.
