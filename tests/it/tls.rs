@@ -128,7 +128,8 @@ impl Identity {
         let stream = self.greet(&host.addr().to_string(), &[]).await.expect("a certificate that fits");
         let records = Arc::clone(&stream.get_ref().0.records);
         let url = format!("wss://localhost{path}");
-        let (socket, _) = soon(tokio_tungstenite::client_async(url, stream)).await.expect("a WebSocket");
+        let (socket, _) =
+            soon(Box::pin(tokio_tungstenite::client_async(url, stream))).await.expect("a WebSocket");
         Client { socket, records }
     }
 
