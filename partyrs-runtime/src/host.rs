@@ -14,7 +14,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use partyrs::seam::RoomHost;
 use partyrs::storage::StorageEngine;
-use partyrs::{Env, Error, NameError, PartyName, PartyServer};
+use partyrs::{Env, Error, HostLobby, LobbyServer, NameError, PartyName, PartyServer};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,6 +24,7 @@ use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::event::RoomEvent;
+use crate::lobby::{Given, Hooks, Lobby};
 use crate::net::admin::{self, Token};
 use crate::net::listener;
 use crate::net::origin::{self, Origin};
@@ -47,6 +48,8 @@ const DEFAULT_DATA: &str = ".partyrs";
 pub struct Builder {
     parties: Vec<Box<dyn Party>>,
     names: Vec<String>,
+    /// What answers outside the rooms; `build` refuses more than one.
+    lobbies: Vec<Arc<dyn Hooks>>,
     env: Env,
     assets: Option<PathBuf>,
     engine: Option<Arc<dyn StorageEngine>>,
@@ -106,6 +109,9 @@ pub enum HostError {
     /// There is nothing to serve.
     #[error("the host has no party; give it one with `.party::<Chat>(\"main\")`")]
     NoParty,
+    /// There is more than one lobby.
+    #[error("the host has {0} lobbies; call `.lobby(..)` once")]
+    Lobbies(usize),
     /// The prefix of room addresses.
     #[error(
         "prefix {0:?} must be segments of a-z, 0-9, _ and -, such as \"parties\"; the first must not be \"party\""
@@ -186,6 +192,7 @@ pub(crate) struct State {
     pub(crate) calls: Arc<dyn RoomHost>,
     pub(crate) alarms: Arc<Alarms>,
     pub(crate) assets: Option<Assets>,
+    pub(crate) lobby: Option<Lobby>,
     pub(crate) prefix: String,
     allowed_origins: Option<Vec<Origin>>,
     pub(crate) debug_errors: bool,
@@ -219,6 +226,7 @@ impl Host {
         Builder {
             parties: Vec::new(),
             names: Vec::new(),
+            lobbies: Vec::new(),
             env: Env::new(),
             assets: None,
             engine: None,
@@ -343,7 +351,38 @@ impl Builder {
         self
     }
 
-    /// Gives `value` to all rooms and static hooks: `room.env::<T>()`. There is one value of a
+    /// Says what answers outside the rooms: what is neither a room nor a static file is asked of
+    /// [`LobbyServer::on_fetch`]. A host has one lobby.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use partyrs::prelude::*;
+    /// # use partyrs_runtime::Host;
+    /// # struct Chat;
+    /// # impl PartyServer for Chat {
+    /// #     type Message = String;
+    /// #     async fn on_start(_: &Room) -> Result<Self> { Ok(Chat) }
+    /// # }
+    /// struct Site;
+    ///
+    /// impl LobbyServer for Site {
+    ///     async fn on_fetch(&self, request: Request, _: &HostLobby) -> Result<Option<Response>> {
+    ///         Ok((request.uri().path() == "/version").then(|| Response::text("1.2.3")))
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> partyrs_runtime::Result {
+    /// Host::builder().party::<Chat>("main").lobby(Site).build()?.serve_from_env().await
+    /// # }
+    /// ```
+    pub fn lobby<S: LobbyServer>(mut self, server: S) -> Self {
+        self.lobbies.push(Arc::new(Given(server)));
+        self
+    }
+
+    /// Gives `value` to all rooms, static hooks and the lobby: `room.env::<T>()`. There is one value of a
     /// type; a second one replaces it.
     pub fn env<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.env.insert(value);
@@ -453,6 +492,9 @@ impl Builder {
         if self.parties.is_empty() {
             return Err(HostError::NoParty);
         }
+        if self.lobbies.len() > 1 {
+            return Err(HostError::Lobbies(self.lobbies.len()));
+        }
         // `/party/` is the short address of a room.
         let is_free = self.prefix.split('/').next() != Some("party");
         if !is_free || !self.prefix.split('/').all(|segment| PartyName::new(segment).is_ok()) {
@@ -473,7 +515,7 @@ impl Builder {
         Ok(Host { builder: self })
     }
 
-    fn into_state(self) -> Result<Arc<State>, HostError> {
+    fn into_state(mut self) -> Result<Arc<State>, HostError> {
         let engine = match self.engine {
             Some(engine) => engine,
             None => Arc::new(RedbEngine::open(&self.data)?),
@@ -482,6 +524,7 @@ impl Builder {
         let allowed_origins = read_origins(self.allowed_origins.as_deref())?;
         let registry = Registry::new(&self.config, &self.clock).map_err(HostError::System)?;
         let max = self.config.connections_max.unwrap_or_else(connections_by_descriptors);
+        let lobby = self.lobbies.pop().map(|server| Lobby::new(server, &self.config));
         let connections = Arc::new(Places { taken_count: AtomicUsize::new(0), max });
         Ok(Arc::new_cyclic(|state| State {
             parties: self.parties.into_iter().map(Arc::from).collect(),
@@ -492,6 +535,7 @@ impl Builder {
             clock: self.clock,
             engine,
             assets,
+            lobby,
             prefix: self.prefix,
             allowed_origins,
             debug_errors: self.debug_errors,
@@ -515,6 +559,11 @@ impl State {
 
     pub(crate) fn party(&self, name: &PartyName) -> Option<&Arc<dyn Party>> {
         self.party_named(name.as_str())
+    }
+
+    /// What hooks outside of rooms see.
+    pub(crate) fn host_lobby(&self) -> HostLobby {
+        HostLobby::new(Arc::clone(&self.env), Arc::clone(&self.calls))
     }
 
     /// The origin of an upgrade, if it is not allowed.
@@ -583,6 +632,8 @@ impl Running {
 /// Serves until `stop` ends, then drains.
 async fn serve_clients(state: Arc<State>, listener: TcpListener, stop: impl Future<Output = ()>) {
     let (open, mut all_closed) = mpsc::channel(1);
+    // However this ends, hooks of the lobby that are left end then.
+    let _over = state.lobby.as_ref().map(Lobby::over_on_drop);
     tokio::select! {
         () = listener::accept_all(&state, &listener, &open) => {}
         () = wake_rooms(&state) => {}
@@ -595,7 +646,14 @@ async fn serve_clients(state: Arc<State>, listener: TcpListener, stop: impl Futu
     tracing::info!(rooms_count, connections_count, "shutting down");
     let grace = state.config.shutdown_grace;
     let drained = async {
-        tokio::join!(drain_rooms(&state, connections_count), all_closed.recv());
+        let lobby_ended = async {
+            if let Some(lobby) = &state.lobby {
+                lobby.ended().await;
+            }
+        };
+        tokio::join!(drain_rooms(&state, connections_count), lobby_ended, all_closed.recv());
+        // Once more: a hook of the lobby may have opened a room.
+        drain_rooms(&state, 0).await;
     };
     if state.clock.timeout(grace, drained).await.is_none() {
         let rooms_count = state.registry.rooms_count();

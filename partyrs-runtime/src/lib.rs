@@ -18,6 +18,7 @@ mod clock;
 mod config;
 mod event;
 mod host;
+mod lobby;
 mod mailbox;
 mod net;
 mod outbox;

@@ -12,7 +12,7 @@
 //! hook is given its [`Room`]; what clients send is a type with [`FromFrame`](trait@FromFrame),
 //! what they are sent a type with [`IntoFrame`](trait@IntoFrame); a hook fails with an
 //! [`Error`], which says what the client may see of it. What outlives a hook is a
-//! [`ConnectionId`] or a [`RoomHandle`].
+//! [`ConnectionId`] or a [`RoomHandle`]. What answers outside the rooms is a [`LobbyServer`].
 
 mod address;
 mod alarm;
@@ -25,6 +25,7 @@ mod frame;
 mod handle;
 mod head;
 mod ledger;
+mod lobby;
 mod options;
 mod parties;
 pub mod prelude;
@@ -48,6 +49,7 @@ pub use frame::{EncodeError, Frame, FromFrame, IntoFrame, Json, Latest, ParseErr
 pub use handle::{CallError, RoomHandle};
 pub use head::{Admission, Head, Lobby, ProtocolError};
 pub use http;
+pub use lobby::{HostLobby, LobbyServer};
 pub use options::{DuplicateIds, PartyOptions};
 pub use parties::{Parties, PartyError, PartyHandle};
 pub use request::Request;

@@ -21,6 +21,7 @@ mod http;
 mod kinds;
 mod leftovers;
 mod limits;
+mod lobby;
 mod log;
 mod options;
 mod origins;
