@@ -23,6 +23,7 @@ use crate::assets::Assets;
 use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
+use crate::cron::{self, CronError, CronSetting, run_crons};
 use crate::event::RoomEvent;
 use crate::lobby::{Given, Hooks, Lobby};
 use crate::net::admin::{self, Token};
@@ -50,6 +51,7 @@ pub struct Builder {
     names: Vec<String>,
     /// What answers outside the rooms; `build` refuses more than one.
     lobbies: Vec<Arc<dyn Hooks>>,
+    crons: Vec<CronSetting>,
     env: Env,
     assets: Option<PathBuf>,
     engine: Option<Arc<dyn StorageEngine>>,
@@ -112,6 +114,9 @@ pub enum HostError {
     /// There is more than one lobby.
     #[error("the host has {0} lobbies; call `.lobby(..)` once")]
     Lobbies(usize),
+    /// A cron.
+    #[error(transparent)]
+    Cron(#[from] CronError),
     /// The prefix of room addresses.
     #[error(
         "prefix {0:?} must be segments of a-z, 0-9, _ and -, such as \"parties\"; the first must not be \"party\""
@@ -227,6 +232,7 @@ impl Host {
             parties: Vec::new(),
             names: Vec::new(),
             lobbies: Vec::new(),
+            crons: Vec::new(),
             env: Env::new(),
             assets: None,
             engine: None,
@@ -382,6 +388,34 @@ impl Builder {
         self
     }
 
+    /// Calls [`LobbyServer::on_cron`] at the times of this cron expression, in UTC:
+    /// `.cron("sweep", "*/5 * * * *")`.
+    ///
+    /// The fields are minute, hour, day of month, month and day of week; with six fields the
+    /// first one is the second. There are lists (`1,15`), ranges (`9-17`), steps (`*/5`), names
+    /// (`mon`, `jan`), `L` for the last day of a month, `5#2` for its second Friday, and
+    /// `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly`. If neither day is `*`, either of them will do.
+    ///
+    /// Each cron has a name of its own, and the host needs a lobby.
+    pub fn cron(mut self, name: &str, expression: &str) -> Self {
+        let (name, expression) = (name.to_owned(), expression.to_owned());
+        self.crons.push(CronSetting { name, expression, zone: None });
+        self
+    }
+
+    /// As [`Builder::cron`], by the clock of a time zone:
+    /// `.cron_in("good-morning", "0 8 * * mon-fri", "Europe/Berlin")`.
+    ///
+    /// The zones are those of the system (`/usr/share/zoneinfo`, in most systems the package
+    /// tzdata). When that clock goes forward, a time that it leaves out is due when it has gone;
+    /// when it goes back, a time of the day that it shows twice is due the first time, and one of
+    /// every minute or hour both times.
+    pub fn cron_in(mut self, name: &str, expression: &str, zone: &str) -> Self {
+        let (name, expression) = (name.to_owned(), expression.to_owned());
+        self.crons.push(CronSetting { name, expression, zone: Some(zone.to_owned()) });
+        self
+    }
+
     /// Gives `value` to all rooms, static hooks and the lobby: `room.env::<T>()`. There is one value of a
     /// type; a second one replaces it.
     pub fn env<T: Send + Sync + 'static>(mut self, value: T) -> Self {
@@ -476,7 +510,7 @@ impl Builder {
         self
     }
 
-    /// Checks everything that can be checked before the host listens: names, prefix, origins,
+    /// Checks everything that can be checked before the host listens: names, crons, prefix, origins,
     /// limits of the host and of each party, and the folder of static files. Port and data folder come when it serves.
     ///
     /// # Errors
@@ -495,6 +529,7 @@ impl Builder {
         if self.lobbies.len() > 1 {
             return Err(HostError::Lobbies(self.lobbies.len()));
         }
+        cron::read(&self.crons, !self.lobbies.is_empty())?;
         // `/party/` is the short address of a room.
         let is_free = self.prefix.split('/').next() != Some("party");
         if !is_free || !self.prefix.split('/').all(|segment| PartyName::new(segment).is_ok()) {
@@ -524,7 +559,8 @@ impl Builder {
         let allowed_origins = read_origins(self.allowed_origins.as_deref())?;
         let registry = Registry::new(&self.config, &self.clock).map_err(HostError::System)?;
         let max = self.config.connections_max.unwrap_or_else(connections_by_descriptors);
-        let lobby = self.lobbies.pop().map(|server| Lobby::new(server, &self.config));
+        let jobs = cron::read(&self.crons, !self.lobbies.is_empty())?;
+        let lobby = self.lobbies.pop().map(|server| Lobby::new(server, jobs, &self.config));
         let connections = Arc::new(Places { taken_count: AtomicUsize::new(0), max });
         Ok(Arc::new_cyclic(|state| State {
             parties: self.parties.into_iter().map(Arc::from).collect(),
@@ -637,6 +673,7 @@ async fn serve_clients(state: Arc<State>, listener: TcpListener, stop: impl Futu
     tokio::select! {
         () = listener::accept_all(&state, &listener, &open) => {}
         () = wake_rooms(&state) => {}
+        () = run_crons(&state) => {}
         () = stop => {}
     }
     drop((listener, open));

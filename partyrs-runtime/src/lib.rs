@@ -16,6 +16,7 @@ mod assets;
 mod calls;
 mod clock;
 mod config;
+mod cron;
 mod event;
 mod host;
 mod lobby;
@@ -38,6 +39,7 @@ mod waits;
 mod wire;
 
 pub use config::{Config, ConfigError};
+pub use cron::CronError;
 pub use host::{Builder, Host, HostError};
 
 /// What a program's `main` returns: `async fn main() -> partyrs_runtime::Result`.

@@ -14,18 +14,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use partyrs::seam::panic_error;
-use partyrs::{Error, HostLobby, LobbyServer, Request, Response};
+use partyrs::{Cron, Error, HostLobby, LobbyServer, Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::cron::Job;
 use crate::host::State;
 
 /// The lobby of a host.
 #[derive(Debug)]
 pub(crate) struct Lobby {
     server: Arc<dyn Hooks>,
+    jobs: Vec<Arc<Job>>,
     /// Places for `on_fetch`; a hook has its own until it has ended.
     places: Arc<Semaphore>,
     /// The hooks that run.
@@ -38,6 +40,8 @@ pub(crate) struct Lobby {
 #[async_trait]
 pub(crate) trait Hooks: fmt::Debug + Send + Sync {
     async fn fetch(&self, request: Request, lobby: &HostLobby) -> partyrs::Result<Option<Response>>;
+
+    async fn cron(&self, cron: &Cron, lobby: &HostLobby) -> partyrs::Result<()>;
 }
 
 /// A server that the program has given.
@@ -53,9 +57,14 @@ pub(crate) enum FetchError {
 }
 
 impl Lobby {
-    pub(crate) fn new(server: Arc<dyn Hooks>, config: &Config) -> Self {
+    pub(crate) fn new(server: Arc<dyn Hooks>, jobs: Vec<Arc<Job>>, config: &Config) -> Self {
         let places = Arc::new(Semaphore::new(config.fetches_max));
-        Self { server, places, tasks: TaskTracker::new(), over: CancellationToken::new() }
+        Self { server, jobs, places, tasks: TaskTracker::new(), over: CancellationToken::new() }
+    }
+
+    /// What `on_cron` is to be called for.
+    pub(crate) fn jobs(&self) -> &[Arc<Job>] {
+        &self.jobs
     }
 
     /// Waits for a place for one more `on_fetch`, in order of arrival.
@@ -106,6 +115,24 @@ impl Lobby {
         }
     }
 
+    /// Starts `on_cron`, unless it still runs for this job.
+    pub(crate) fn run_cron(&self, state: &State, job: &Arc<Job>, scheduled_ms: u64) {
+        let Ok(place) = Arc::clone(&job.place).try_acquire_owned() else {
+            return tracing::warn!(cron = job.name(), "cron is due but still runs, this time is skipped");
+        };
+        let (server, lobby, cron) = (Arc::clone(&self.server), state.host_lobby(), job.cron(scheduled_ms));
+        let hook = async move {
+            // Called in a future: a hook may be a plain function that panics before it returns one.
+            let hook = AssertUnwindSafe(async { server.cron(&cron, &lobby).await });
+            let ended = hook.catch_unwind().await.unwrap_or_else(|panic| Err(panic_error(&*panic)));
+            if let Err(error) = ended {
+                tracing::error!(cron = cron.name, hook = "on_cron", %error, "hook failed");
+            }
+            drop(place);
+        };
+        drop(self.tasks.spawn(self.over.clone().run_until_cancelled_owned(hook)));
+    }
+
     /// Waits until no hook runs.
     pub(crate) async fn ended(&self) {
         self.tasks.close();
@@ -122,6 +149,10 @@ impl Lobby {
 impl<S: LobbyServer> Hooks for Given<S> {
     async fn fetch(&self, request: Request, lobby: &HostLobby) -> partyrs::Result<Option<Response>> {
         self.0.on_fetch(request, lobby).await
+    }
+
+    async fn cron(&self, cron: &Cron, lobby: &HostLobby) -> partyrs::Result<()> {
+        self.0.on_cron(cron, lobby).await
     }
 }
 

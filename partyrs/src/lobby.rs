@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use crate::cron::Cron;
 use crate::env::{Env, MissingEnv};
 use crate::error::Result;
 use crate::parties::Parties;
@@ -11,7 +12,7 @@ use crate::response::Response;
 use crate::seam::RoomHost;
 
 /// What answers outside the rooms, one value for the whole host: a webhook that calls a room, a
-/// login, a page that is made when it is asked for.
+/// login, a page that is made when it is asked for, work that is due every night.
 ///
 /// The hooks take `&self` and run beside each other, on the program's own runtime and not on
 /// that of the rooms. Nothing here is stored and nothing is a transaction: what must last
@@ -70,6 +71,48 @@ pub trait LobbyServer: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Response>>> + Send {
         let _ = (request, lobby);
         async { Ok(None) }
+    }
+
+    /// Called when a cron of this host is due: `Builder::cron` gives it its name and its times.
+    ///
+    /// Once for each due time. A cron that still runs when it is due again is not started a
+    /// second time: that time is skipped, and the log says so. There is no limit of time, since
+    /// some work takes minutes. An `Err` or a panic is logged, and not tried again before the
+    /// cron is due again.
+    ///
+    /// Times at which the host does not run are not made up for; what must happen even so is
+    /// an alarm of a room. When the clock jumps forward, or the machine has slept, a cron
+    /// that was due meanwhile is called once, with the last of these times. When it is set back,
+    /// by less than an hour, no time is called twice. A shutdown waits for the crons that run as
+    /// for anything else, up to `shutdown_grace`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use partyrs::prelude::*;
+    /// # struct Chat;
+    /// # impl PartyServer for Chat {
+    /// #     type Message = String;
+    /// #     async fn on_start(_: &Room) -> Result<Self> { Ok(Chat) }
+    /// # }
+    /// struct Site;
+    ///
+    /// impl LobbyServer for Site {
+    ///     async fn on_cron(&self, cron: &Cron, lobby: &HostLobby) -> Result<()> {
+    ///         match &*cron.name {
+    ///             "good-morning" => {
+    ///                 let team = lobby.parties().party::<Chat>("main")?.room("team")?;
+    ///                 team.broadcast("good morning").await?;
+    ///                 Ok(())
+    ///             }
+    ///             name => Err(Error::new(format!("nobody knows the cron {name}"))),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    fn on_cron(&self, cron: &Cron, lobby: &HostLobby) -> impl Future<Output = Result<()>> + Send {
+        let _ = (cron, lobby);
+        async { Ok(()) }
     }
 }
 

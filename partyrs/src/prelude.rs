@@ -4,6 +4,7 @@ pub use crate::alarm::Alarm;
 pub use crate::call::{Answers, Call};
 pub use crate::close::{Close, CloseFrame};
 pub use crate::connection::{ConnectContext, Connection, ConnectionId, Tag};
+pub use crate::cron::Cron;
 pub use crate::error::{Error, Failure, Result};
 pub use crate::frame::{Frame, FromFrame, IntoFrame, Json, ParseError};
 pub use crate::handle::RoomHandle;

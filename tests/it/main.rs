@@ -12,6 +12,7 @@ mod calls;
 mod close;
 mod connections;
 mod crash;
+mod cron;
 mod docs;
 mod handles;
 mod held;
