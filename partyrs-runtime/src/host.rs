@@ -27,6 +27,7 @@ use crate::cron::{self, CronError, CronSetting, run_crons};
 use crate::event::RoomEvent;
 use crate::lobby::{Given, Hooks, Lobby};
 use crate::net::admin::{self, Token};
+use crate::net::cors::{Cors, Policy};
 use crate::net::listener;
 use crate::net::origin::{self, Origin};
 use crate::party::{Party, Registered};
@@ -58,6 +59,7 @@ pub struct Builder {
     data: PathBuf,
     prefix: String,
     allowed_origins: Option<Vec<String>>,
+    cors: Option<Cors>,
     debug_errors: bool,
     admin: Option<SocketAddr>,
     admin_token: Option<Token>,
@@ -127,6 +129,11 @@ pub enum HostError {
         "allowed origin {0:?} must be a scheme and a host, and a port if it is not the usual one, such as \"https://app.example\" or \"http://localhost:3000\", without a path"
     )]
     Origin(String),
+    /// A page that may read answers.
+    #[error(
+        "CORS origin {0:?} must be a scheme and a host, and a port if it is not the usual one, such as \"https://app.example\" or \"http://localhost:3000\", without a path"
+    )]
+    CorsOrigin(String),
     /// A limit.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -200,6 +207,7 @@ pub(crate) struct State {
     pub(crate) lobby: Option<Lobby>,
     pub(crate) prefix: String,
     allowed_origins: Option<Vec<Origin>>,
+    pub(crate) cors: Option<Policy>,
     pub(crate) debug_errors: bool,
     pub(crate) draining: Draining,
     pub(crate) registry: Registry,
@@ -239,6 +247,7 @@ impl Host {
             data: DEFAULT_DATA.into(),
             prefix: "parties".to_owned(),
             allowed_origins: None,
+            cors: None,
             debug_errors: false,
             admin: None,
             admin_token: None,
@@ -466,6 +475,23 @@ impl Builder {
         self
     }
 
+    /// Lets pages of other origins read what plain requests are answered:
+    /// `.cors(Cors::permissive())`. Without it nothing is added to any answer, and a browser keeps
+    /// the answers from such pages. Called again, it replaces the policy.
+    ///
+    /// It is for all that this host answers: rooms, `on_fetch` and static files, refusals and
+    /// errors too, so that the page learns what is wrong. What a browser asks in advance (`OPTIONS`
+    /// with `Access-Control-Request-Method`) is answered 200 by the host and reaches no hook; any
+    /// other `OPTIONS` does. An answer of yours that has an `Access-Control-Allow-Origin` is left
+    /// as it is, and a header that it has is not set a second time.
+    ///
+    /// The answer to an upgrade has none of this, since browsers do not ask that way before they
+    /// open a WebSocket: [`Builder::allowed_origins`] is for those.
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.cors = Some(cors);
+        self
+    }
+
     /// Shows HTTP clients the messages of errors instead of a fixed text. For development only.
     pub fn debug_errors(mut self, debug_errors: bool) -> Self {
         self.debug_errors = debug_errors;
@@ -536,6 +562,7 @@ impl Builder {
             return Err(HostError::Prefix(self.prefix));
         }
         read_origins(self.allowed_origins.as_deref())?;
+        read_cors(self.cors.as_ref())?;
         self.config.check()?;
         // A token alone may be meant for an address from the environment.
         if self.admin.is_some() {
@@ -557,6 +584,7 @@ impl Builder {
         };
         let assets = self.assets.as_deref().map(open_assets).transpose()?;
         let allowed_origins = read_origins(self.allowed_origins.as_deref())?;
+        let cors = read_cors(self.cors.as_ref())?;
         let registry = Registry::new(&self.config, &self.clock).map_err(HostError::System)?;
         let max = self.config.connections_max.unwrap_or_else(connections_by_descriptors);
         let jobs = cron::read(&self.crons, !self.lobbies.is_empty())?;
@@ -574,6 +602,7 @@ impl Builder {
             lobby,
             prefix: self.prefix,
             allowed_origins,
+            cors,
             debug_errors: self.debug_errors,
             draining: Draining::new(),
             registry,
@@ -734,6 +763,10 @@ async fn drain_rooms(state: &Arc<State>, connections_count: usize) {
 fn read_origins(origins: Option<&[String]>) -> Result<Option<Vec<Origin>>, HostError> {
     let read = |text: &String| Origin::parse(text).ok_or_else(|| HostError::Origin(text.clone()));
     origins.map(|origins| origins.iter().map(read).collect()).transpose()
+}
+
+fn read_cors(cors: Option<&Cors>) -> Result<Option<Policy>, HostError> {
+    cors.map(|cors| cors.policy().map_err(HostError::CorsOrigin)).transpose()
 }
 
 fn open_assets(folder: &Path) -> Result<Assets, HostError> {

@@ -41,6 +41,7 @@ mod wire;
 pub use config::{Config, ConfigError};
 pub use cron::CronError;
 pub use host::{Builder, Host, HostError};
+pub use net::cors::Cors;
 
 /// What a program's `main` returns: `async fn main() -> partyrs_runtime::Result`.
 pub type Result<T = (), E = HostError> = std::result::Result<T, E>;

@@ -11,6 +11,7 @@ mod attacks;
 mod calls;
 mod close;
 mod connections;
+mod cors;
 mod crash;
 mod cron;
 mod docs;

@@ -13,7 +13,7 @@ use partyrs::{Admission, Body, Error, Head, RoomAddress, RoomId};
 use tokio::sync::oneshot;
 
 use super::route::Route;
-use super::upgrade;
+use super::{cors, upgrade};
 use crate::config::Config;
 use crate::event::{Refusal, RoomEvent};
 use crate::host::State;
@@ -36,6 +36,24 @@ pub(crate) async fn serve<B>(
     request: Request<B>,
     remote_addr: SocketAddr,
 ) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let policy = state.cors.as_ref().filter(|_| !upgrade::is_asked(&request));
+    let Some(grant) = policy.map(|policy| policy.grant(request.headers())) else {
+        return answer(state, request, remote_addr).await;
+    };
+    let mut response = if cors::is_preflight(&request) {
+        cors::preflight()
+    } else {
+        answer(state, request, remote_addr).await
+    };
+    grant.add_to(&mut response);
+    response
+}
+
+async fn answer<B>(state: Arc<State>, request: Request<B>, remote_addr: SocketAddr) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
