@@ -205,7 +205,7 @@ async fn an_upgrade_has_none_of_it() {
     let answer = raw.answer().await;
     assert_eq!(answer.status, 101);
     assert!(!answer.head.to_lowercase().contains("access-control"), "{}", answer.head);
-    let refused = host.try_connect("/parties/nobody/a").await.err().expect("a refusal");
+    let refused = host.try_connect("/parties/nobody/a").await.expect_err("a refusal");
     assert_eq!((refused.status().as_u16(), cors_headers(refused.headers())), (404, vec![]));
 }
 
