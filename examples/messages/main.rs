@@ -13,7 +13,9 @@
 //! ```
 //!
 //! So a webhook, a cron job or the first rendering of a page needs no WebSocket, and what it
-//! does is seen by those who have one.
+//! does is seen by those who have one. `http://127.0.0.1:1999/health` tells how the room `board`
+//! is, every weekday at 8:00 (UTC) that board says good morning, and pages of any origin may
+//! read and write.
 //!
 //! What to learn here:
 //!
@@ -22,6 +24,9 @@
 //!   told `OK` has been heard for good.
 //! * `request.json()?` and `Error::status` are answers. What is wrong with a body is told to
 //!   its sender, and the room does not notice.
+//! * What is no room is answered by a `LobbyServer`, which also does what is due by the clock. It
+//!   reaches every room as a room reaches others, and keeps nothing itself.
+//! * `cors` is a line of the host, and no header in a hook.
 //! * What may grow without end is bounded: the oldest goes in the commit that brings the newest.
 
 use std::collections::VecDeque;
@@ -29,7 +34,7 @@ use std::collections::VecDeque;
 use partyrs::http::header::{ALLOW, HeaderValue};
 use partyrs::http::{Method, StatusCode};
 use partyrs::prelude::*;
-use partyrs_runtime::Host;
+use partyrs_runtime::{Builder, Cors, Host};
 use serde::Deserialize;
 
 /// How many messages a room keeps.
@@ -46,6 +51,9 @@ struct Messages {
     first: u64,
 }
 
+/// What answers outside the boards.
+struct Site;
+
 /// What is posted: `{"message":"Hello!"}`.
 #[derive(Deserialize)]
 struct Post {
@@ -55,7 +63,12 @@ struct Post {
 #[tokio::main]
 async fn main() -> partyrs_runtime::Result {
     partyrs_examples::log_to_stderr();
-    Host::builder().party::<Messages>("main").build()?.serve_from_env().await
+    host().build()?.serve_from_env().await
+}
+
+fn host() -> Builder {
+    let host = Host::builder().party::<Messages>("main").cors(Cors::permissive());
+    host.lobby(Site).cron("good-morning", "0 8 * * mon-fri")
 }
 
 impl PartyServer for Messages {
@@ -80,6 +93,27 @@ impl PartyServer for Messages {
                 .with_header(ALLOW, HeaderValue::from_static("GET, POST"))),
         }
     }
+}
+
+impl LobbyServer for Site {
+    /// `/health` asks the board itself, so that its `200` says more than that somebody listens.
+    async fn on_fetch(&self, request: Request, lobby: &HostLobby) -> Result<Option<Response>> {
+        if request.uri().path() != "/health" {
+            return Ok(None);
+        }
+        let count = board(lobby)?.run(async |board, _| Ok(board.messages.len())).await?;
+        Ok(Some(Response::text(format!("OK, messages: {count}"))))
+    }
+
+    async fn on_cron(&self, _: &Cron, lobby: &HostLobby) -> Result<()> {
+        let greeting = "Good morning!".to_owned();
+        board(lobby)?.run(async |board, room| board.add(room, greeting).map(drop)).await?;
+        Ok(())
+    }
+}
+
+fn board(lobby: &HostLobby) -> Result<RoomHandle<Messages>> {
+    Ok(lobby.parties().party("main")?.room("board")?)
 }
 
 impl Messages {
@@ -111,9 +145,12 @@ fn key(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http_body_util::BodyExt;
     use partyrs::http;
     use partyrs::testing::TestRoom;
+    use partyrs_runtime::testing::{TestHost, soon};
     use serde_json::{Value, json};
 
     use super::*;
@@ -200,6 +237,19 @@ mod tests {
             assert_eq!((answer.status().as_u16(), &answer.headers()["allow"]), (405, &"GET, POST".parse()?));
         }
         Ok(())
+    }
+
+    #[tokio::test]
+    async fn the_lobby_tells_how_the_board_is_and_says_good_morning_to_it() {
+        let host = TestHost::of(host()).await;
+        assert_eq!(host.get("/health").await.body(), "OK, messages: 0");
+        assert_eq!(host.get("/elsewhere").await.status(), 404);
+
+        // In three days there is a weekday, and what is missed is made up for once.
+        host.advance(Duration::from_secs(3 * 24 * 60 * 60));
+        let greeted = async { while host.get("/health").await.body() != "OK, messages: 1" {} };
+        soon(greeted).await;
+        assert_eq!(host.get("/party/board").await.body(), r#"["Good morning!"]"#);
     }
 
     async fn post(board: &mut TestRoom<Messages>, message: &str) -> Result<String> {

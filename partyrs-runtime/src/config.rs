@@ -52,6 +52,9 @@ pub struct Config {
     /// request is answered 503, a WebSocket is accepted and closed with 1013, a call gets
     /// `CallError::Unavailable`.
     pub rooms_max: usize,
+    /// `LobbyServer::on_fetch` hooks that run at once. Default 1024. At it: the request waits for
+    /// one of them to end, and is answered 503 after 5 s.
+    pub fetches_max: usize,
     /// Time for the head of a request to arrive, from when the host begins to wait for it; so
     /// it bounds an idle keep-alive connection too. Default 10 s. Over it: the connection is
     /// closed without an answer.
@@ -80,8 +83,9 @@ pub struct Config {
     /// A hook that runs longer is logged with its room. Default 1 s.
     pub hook_warn_after: Duration,
     /// A hook that runs longer is ended like a panic, at a place where it waits. Default 30 s.
-    /// A static hook too; its request is answered 500. A hook that blocks its thread cannot be
-    /// ended: it stops its shard, and is logged when it returns.
+    /// A static hook and `LobbyServer::on_fetch` too; their request is answered 500. `on_cron` has
+    /// no limit. A hook that blocks its thread cannot be ended: it stops its shard, and is logged
+    /// when it returns.
     pub hook_timeout: Duration,
     /// How long a call by a `RoomHandle` may take, its wait in the mailbox included. Default
     /// 10 s. Over it: `CallError::TimedOut`; the work may still be done.
@@ -124,6 +128,7 @@ impl Default for Config {
             outbox_bytes_max: 4 << 20,
             connections_max: None,
             rooms_max: 1_000_000,
+            fetches_max: 1024,
             header_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             ping_every: Duration::from_secs(30),
@@ -183,6 +188,7 @@ impl Config {
             ("outbox_bytes_max", self.outbox_bytes_max, 1, usize::MAX, "at least 1 byte"),
             ("connections_max", self.connections_max.unwrap_or(1), 1, usize::MAX, "at least 1"),
             ("rooms_max", self.rooms_max, 1, usize::MAX, "at least 1"),
+            ("fetches_max", self.fetches_max, 1, 1 << 24, "1 to 16777216"),
         ];
         for (setting, value, least, most, legal) in counts {
             if !(least..=most).contains(&value) {

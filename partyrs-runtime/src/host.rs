@@ -14,7 +14,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use partyrs::seam::RoomHost;
 use partyrs::storage::StorageEngine;
-use partyrs::{Env, Error, NameError, PartyName, PartyServer};
+use partyrs::{Env, Error, HostLobby, LobbyServer, NameError, PartyName, PartyServer};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,8 +23,11 @@ use crate::assets::Assets;
 use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
+use crate::cron::{self, CronError, CronSetting, run_crons};
 use crate::event::RoomEvent;
+use crate::lobby::{Given, Hooks, Lobby};
 use crate::net::admin::{self, Token};
+use crate::net::cors::{Cors, Policy};
 use crate::net::listener;
 use crate::net::origin::{self, Origin};
 use crate::net::tls::{CertificateFiles, Tls, TlsError};
@@ -48,12 +51,16 @@ const DEFAULT_DATA: &str = ".partyrs";
 pub struct Builder {
     parties: Vec<Box<dyn Party>>,
     names: Vec<String>,
+    /// What answers outside the rooms; `build` refuses more than one.
+    lobbies: Vec<Arc<dyn Hooks>>,
+    crons: Vec<CronSetting>,
     env: Env,
     assets: Option<PathBuf>,
     engine: Option<Arc<dyn StorageEngine>>,
     data: PathBuf,
     prefix: String,
     allowed_origins: Option<Vec<String>>,
+    cors: Option<Cors>,
     debug_errors: bool,
     tls: Option<CertificateFiles>,
     admin: Option<SocketAddr>,
@@ -108,6 +115,12 @@ pub enum HostError {
     /// There is nothing to serve.
     #[error("the host has no party; give it one with `.party::<Chat>(\"main\")`")]
     NoParty,
+    /// There is more than one lobby.
+    #[error("the host has {0} lobbies; call `.lobby(..)` once")]
+    Lobbies(usize),
+    /// A cron.
+    #[error(transparent)]
+    Cron(#[from] CronError),
     /// The prefix of room addresses.
     #[error(
         "prefix {0:?} must be segments of a-z, 0-9, _ and -, such as \"parties\"; the first must not be \"party\""
@@ -118,6 +131,11 @@ pub enum HostError {
         "allowed origin {0:?} must be a scheme and a host, and a port if it is not the usual one, such as \"https://app.example\" or \"http://localhost:3000\", without a path"
     )]
     Origin(String),
+    /// A page that may read answers.
+    #[error(
+        "CORS origin {0:?} must be a scheme and a host, and a port if it is not the usual one, such as \"https://app.example\" or \"http://localhost:3000\", without a path"
+    )]
+    CorsOrigin(String),
     /// A limit.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -194,9 +212,11 @@ pub(crate) struct State {
     pub(crate) calls: Arc<dyn RoomHost>,
     pub(crate) alarms: Arc<Alarms>,
     pub(crate) assets: Option<Assets>,
+    pub(crate) lobby: Option<Lobby>,
     pub(crate) prefix: String,
     pub(crate) tls: Option<Tls>,
     allowed_origins: Option<Vec<Origin>>,
+    pub(crate) cors: Option<Policy>,
     pub(crate) debug_errors: bool,
     pub(crate) draining: Draining,
     pub(crate) registry: Registry,
@@ -228,12 +248,15 @@ impl Host {
         Builder {
             parties: Vec::new(),
             names: Vec::new(),
+            lobbies: Vec::new(),
+            crons: Vec::new(),
             env: Env::new(),
             assets: None,
             engine: None,
             data: DEFAULT_DATA.into(),
             prefix: "parties".to_owned(),
             allowed_origins: None,
+            cors: None,
             debug_errors: false,
             tls: None,
             admin: None,
@@ -365,7 +388,66 @@ impl Builder {
         self
     }
 
-    /// Gives `value` to all rooms and static hooks: `room.env::<T>()`. There is one value of a
+    /// Says what answers outside the rooms: what is neither a room nor a static file is asked of
+    /// [`LobbyServer::on_fetch`]. A host has one lobby.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use partyrs::prelude::*;
+    /// # use partyrs_runtime::Host;
+    /// # struct Chat;
+    /// # impl PartyServer for Chat {
+    /// #     type Message = String;
+    /// #     async fn on_start(_: &Room) -> Result<Self> { Ok(Chat) }
+    /// # }
+    /// struct Site;
+    ///
+    /// impl LobbyServer for Site {
+    ///     async fn on_fetch(&self, request: Request, _: &HostLobby) -> Result<Option<Response>> {
+    ///         Ok((request.uri().path() == "/version").then(|| Response::text("1.2.3")))
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> partyrs_runtime::Result {
+    /// Host::builder().party::<Chat>("main").lobby(Site).build()?.serve_from_env().await
+    /// # }
+    /// ```
+    pub fn lobby<S: LobbyServer>(mut self, server: S) -> Self {
+        self.lobbies.push(Arc::new(Given(server)));
+        self
+    }
+
+    /// Calls [`LobbyServer::on_cron`] at the times of this cron expression, in UTC:
+    /// `.cron("sweep", "*/5 * * * *")`.
+    ///
+    /// The fields are minute, hour, day of month, month and day of week; with six fields the
+    /// first one is the second. There are lists (`1,15`), ranges (`9-17`), steps (`*/5`), names
+    /// (`mon`, `jan`), `L` for the last day of a month, `5#2` for its second Friday, and
+    /// `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly`. If neither day is `*`, either of them will do.
+    ///
+    /// Each cron has a name of its own, and the host needs a lobby.
+    pub fn cron(mut self, name: &str, expression: &str) -> Self {
+        let (name, expression) = (name.to_owned(), expression.to_owned());
+        self.crons.push(CronSetting { name, expression, zone: None });
+        self
+    }
+
+    /// As [`Builder::cron`], by the clock of a time zone:
+    /// `.cron_in("good-morning", "0 8 * * mon-fri", "Europe/Berlin")`.
+    ///
+    /// The zones are those of the system (`/usr/share/zoneinfo`, in most systems the package
+    /// tzdata). When that clock goes forward, a time that it leaves out is due when it has gone;
+    /// when it goes back, a time of the day that it shows twice is due the first time, and one of
+    /// every minute or hour both times.
+    pub fn cron_in(mut self, name: &str, expression: &str, zone: &str) -> Self {
+        let (name, expression) = (name.to_owned(), expression.to_owned());
+        self.crons.push(CronSetting { name, expression, zone: Some(zone.to_owned()) });
+        self
+    }
+
+    /// Gives `value` to all rooms, static hooks and the lobby: `room.env::<T>()`. There is one value of a
     /// type; a second one replaces it.
     pub fn env<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.env.insert(value);
@@ -412,6 +494,23 @@ impl Builder {
     pub fn allowed_origins(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let allowed = self.allowed_origins.get_or_insert_default();
         allowed.extend(origins.into_iter().map(Into::into));
+        self
+    }
+
+    /// Lets pages of other origins read what plain requests are answered:
+    /// `.cors(Cors::permissive())`. Without it nothing is added to any answer, and a browser keeps
+    /// the answers from such pages. Called again, it replaces the policy.
+    ///
+    /// It is for all that this host answers: rooms, `on_fetch` and static files, refusals and
+    /// errors too, so that the page learns what is wrong. What a browser asks in advance (`OPTIONS`
+    /// with `Access-Control-Request-Method`) is answered 200 by the host and reaches no hook; any
+    /// other `OPTIONS` does. An answer of yours that has an `Access-Control-Allow-Origin` is left
+    /// as it is, and a header that it has is not set a second time.
+    ///
+    /// The answer to an upgrade has none of this, since browsers do not ask that way before they
+    /// open a WebSocket: [`Builder::allowed_origins`] is for those.
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.cors = Some(cors);
         self
     }
 
@@ -470,7 +569,7 @@ impl Builder {
         self
     }
 
-    /// Checks everything that can be checked before the host listens: names, prefix, origins,
+    /// Checks everything that can be checked before the host listens: names, crons, prefix, origins,
     /// limits of the host and of each party, and the folder of static files. Port and data folder come when it serves.
     ///
     /// # Errors
@@ -486,12 +585,17 @@ impl Builder {
         if self.parties.is_empty() {
             return Err(HostError::NoParty);
         }
+        if self.lobbies.len() > 1 {
+            return Err(HostError::Lobbies(self.lobbies.len()));
+        }
+        cron::read(&self.crons, !self.lobbies.is_empty())?;
         // `/party/` is the short address of a room.
         let is_free = self.prefix.split('/').next() != Some("party");
         if !is_free || !self.prefix.split('/').all(|segment| PartyName::new(segment).is_ok()) {
             return Err(HostError::Prefix(self.prefix));
         }
         read_origins(self.allowed_origins.as_deref())?;
+        read_cors(self.cors.as_ref())?;
         self.config.check()?;
         if let Some(files) = &self.tls {
             Tls::open(files.clone())?;
@@ -509,7 +613,7 @@ impl Builder {
         Ok(Host { builder: self })
     }
 
-    fn into_state(self) -> Result<Arc<State>, HostError> {
+    fn into_state(mut self) -> Result<Arc<State>, HostError> {
         let engine = match self.engine {
             Some(engine) => engine,
             None => Arc::new(RedbEngine::open(&self.data)?),
@@ -517,8 +621,11 @@ impl Builder {
         let assets = self.assets.as_deref().map(open_assets).transpose()?;
         let allowed_origins = read_origins(self.allowed_origins.as_deref())?;
         let tls = self.tls.map(Tls::open).transpose()?;
+        let cors = read_cors(self.cors.as_ref())?;
         let registry = Registry::new(&self.config, &self.clock).map_err(HostError::System)?;
         let max = self.config.connections_max.unwrap_or_else(connections_by_descriptors);
+        let jobs = cron::read(&self.crons, !self.lobbies.is_empty())?;
+        let lobby = self.lobbies.pop().map(|server| Lobby::new(server, jobs, &self.config));
         let connections = Arc::new(Places { taken_count: AtomicUsize::new(0), max });
         Ok(Arc::new_cyclic(|state| State {
             parties: self.parties.into_iter().map(Arc::from).collect(),
@@ -529,9 +636,11 @@ impl Builder {
             clock: self.clock,
             engine,
             assets,
+            lobby,
             prefix: self.prefix,
             tls,
             allowed_origins,
+            cors,
             debug_errors: self.debug_errors,
             draining: Draining::new(),
             registry,
@@ -553,6 +662,11 @@ impl State {
 
     pub(crate) fn party(&self, name: &PartyName) -> Option<&Arc<dyn Party>> {
         self.party_named(name.as_str())
+    }
+
+    /// What hooks outside of rooms see.
+    pub(crate) fn host_lobby(&self) -> HostLobby {
+        HostLobby::new(Arc::clone(&self.env), Arc::clone(&self.calls))
     }
 
     /// The origin of an upgrade, if it is not allowed.
@@ -621,10 +735,13 @@ impl Running {
 /// Serves until `stop` ends, then drains.
 async fn serve_clients(state: Arc<State>, listener: TcpListener, stop: impl Future<Output = ()>) {
     let (open, mut all_closed) = mpsc::channel(1);
+    // However this ends, hooks of the lobby that are left end then.
+    let _over = state.lobby.as_ref().map(Lobby::over_on_drop);
     tokio::select! {
         () = listener::accept_all(&state, &listener, &open) => {}
         () = wake_rooms(&state) => {}
         () = follow_certificates(&state) => {}
+        () = run_crons(&state) => {}
         () = stop => {}
     }
     drop((listener, open));
@@ -634,7 +751,14 @@ async fn serve_clients(state: Arc<State>, listener: TcpListener, stop: impl Futu
     tracing::info!(rooms_count, connections_count, "shutting down");
     let grace = state.config.shutdown_grace;
     let drained = async {
-        tokio::join!(drain_rooms(&state, connections_count), all_closed.recv());
+        let lobby_ended = async {
+            if let Some(lobby) = &state.lobby {
+                lobby.ended().await;
+            }
+        };
+        tokio::join!(drain_rooms(&state, connections_count), lobby_ended, all_closed.recv());
+        // Once more: a hook of the lobby may have opened a room.
+        drain_rooms(&state, 0).await;
     };
     if state.clock.timeout(grace, drained).await.is_none() {
         let rooms_count = state.registry.rooms_count();
@@ -686,6 +810,10 @@ async fn drain_rooms(state: &Arc<State>, connections_count: usize) {
 fn read_origins(origins: Option<&[String]>) -> Result<Option<Vec<Origin>>, HostError> {
     let read = |text: &String| Origin::parse(text).ok_or_else(|| HostError::Origin(text.clone()));
     origins.map(|origins| origins.iter().map(read).collect()).transpose()
+}
+
+fn read_cors(cors: Option<&Cors>) -> Result<Option<Policy>, HostError> {
+    cors.map(|cors| cors.policy().map_err(HostError::CorsOrigin)).transpose()
 }
 
 fn open_assets(folder: &Path) -> Result<Assets, HostError> {

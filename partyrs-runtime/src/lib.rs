@@ -16,8 +16,10 @@ mod assets;
 mod calls;
 mod clock;
 mod config;
+mod cron;
 mod event;
 mod host;
+mod lobby;
 mod mailbox;
 mod movable;
 mod net;
@@ -38,7 +40,9 @@ mod waits;
 mod wire;
 
 pub use config::{Config, ConfigError};
+pub use cron::CronError;
 pub use host::{Builder, Host, HostError};
+pub use net::cors::Cors;
 pub use net::tls::TlsError;
 
 /// What a program's `main` returns: `async fn main() -> partyrs_runtime::Result`.

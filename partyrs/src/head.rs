@@ -56,7 +56,9 @@ pub enum ProtocolError {
     },
 }
 
-/// What a static hook sees: which room is asked for, by whom, and the host's env.
+/// What a before-hook sees: which room is asked for, by whom, and the host's env.
+///
+/// Outside of all rooms it is a [`HostLobby`](crate::HostLobby).
 #[derive(Clone, Debug)]
 pub struct Lobby {
     party: PartyName,

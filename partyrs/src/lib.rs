@@ -12,19 +12,21 @@
 //! hook is given its [`Room`]; what clients send is a type with [`FromFrame`](trait@FromFrame),
 //! what they are sent a type with [`IntoFrame`](trait@IntoFrame); a hook fails with an
 //! [`Error`], which says what the client may see of it. What outlives a hook is a
-//! [`ConnectionId`] or a [`RoomHandle`].
+//! [`ConnectionId`] or a [`RoomHandle`]. What answers outside the rooms is a [`LobbyServer`].
 
 mod address;
 mod alarm;
 mod call;
 mod close;
 mod connection;
+mod cron;
 mod env;
 mod error;
 mod frame;
 mod handle;
 mod head;
 mod ledger;
+mod lobby;
 mod options;
 mod parties;
 pub mod prelude;
@@ -42,12 +44,14 @@ pub use bytes;
 pub use call::{Answers, Call};
 pub use close::{Close, CloseError, CloseFrame};
 pub use connection::{ConnectContext, Connection, ConnectionId, StateError, Tag};
+pub use cron::Cron;
 pub use env::{Env, MissingEnv};
 pub use error::{Error, Failure, Hook, Result};
 pub use frame::{EncodeError, Frame, FromFrame, IntoFrame, Json, Latest, ParseError, Volatile, WhenBehind};
 pub use handle::{CallError, RoomHandle};
 pub use head::{Admission, Head, Lobby, ProtocolError};
 pub use http;
+pub use lobby::{HostLobby, LobbyServer};
 pub use options::{DuplicateIds, PartyOptions};
 pub use parties::{Parties, PartyError, PartyHandle};
 pub use request::Request;

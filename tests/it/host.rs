@@ -76,7 +76,7 @@ type SetCount = fn(&mut Config, usize);
 type SetTime = fn(&mut Config, Duration);
 
 /// Settings that are numbers, with their ranges.
-const COUNTS: [(&str, SetCount, usize, usize, &str); 13] = {
+const COUNTS: [(&str, SetCount, usize, usize, &str); 14] = {
     const BYTES_MAX: usize = u32::MAX as usize;
     [
         ("shards", |c, n| c.shards = n, 1, 1024, "1 to 1024"),
@@ -104,6 +104,7 @@ const COUNTS: [(&str, SetCount, usize, usize, &str); 13] = {
         ("outbox_bytes_max", |c, n| c.outbox_bytes_max = n, 1, usize::MAX, "at least 1 byte"),
         ("connections_max", |c, n| c.connections_max = Some(n), 1, usize::MAX, "at least 1"),
         ("rooms_max", |c, n| c.rooms_max = n, 1, usize::MAX, "at least 1"),
+        ("fetches_max", |c, n| c.fetches_max = n, 1, 1 << 24, "1 to 16777216"),
     ]
 };
 

@@ -9,18 +9,19 @@ use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use partyrs::storage::CommitError;
-use partyrs::{Admission, Body, Error, Head, Lobby, RoomAddress, RoomId};
+use partyrs::{Admission, Body, Error, Head, RoomAddress, RoomId};
 use tokio::sync::oneshot;
 
 use super::route::Route;
-use super::upgrade;
+use super::{cors, upgrade};
 use crate::config::Config;
 use crate::event::{Refusal, RoomEvent};
 use crate::host::State;
+use crate::lobby::{FetchError, Lobby};
 use crate::party::Party;
 
-/// How long a plain request waits for a place in a full mailbox.
-const MAILBOX_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a plain request waits for a place in a full mailbox, or for one of `fetches_max`.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Which room of which party a request is for.
 pub(crate) struct Target {
@@ -39,6 +40,24 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let policy = state.cors.as_ref().filter(|_| !upgrade::is_asked(&request));
+    let Some(grant) = policy.map(|policy| policy.grant(request.headers())) else {
+        return answer(state, request, remote_addr).await;
+    };
+    let mut response = if cors::is_preflight(&request) {
+        cors::preflight()
+    } else {
+        answer(state, request, remote_addr).await
+    };
+    grant.add_to(&mut response);
+    response
+}
+
+async fn answer<B>(state: Arc<State>, request: Request<B>, remote_addr: SocketAddr) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     if state.draining.is_set() {
         return unavailable();
     }
@@ -49,7 +68,7 @@ where
             None => text(StatusCode::NOT_FOUND, format!("Party {party} not found")),
         },
         Route::BadRoom(wrong) => text(StatusCode::BAD_REQUEST, wrong),
-        Route::Elsewhere => elsewhere(&state, request).await,
+        Route::Elsewhere => elsewhere(&state, request, remote_addr).await,
     }
 }
 
@@ -59,15 +78,54 @@ fn target(state: &State, party: &str, room: RoomId, remote_addr: SocketAddr) -> 
     Some(Target { party, address, remote_addr })
 }
 
-async fn elsewhere<B>(state: &State, request: Request<B>) -> Response<Body> {
-    let request = request.map(|_| ());
-    let method = request.method().clone();
-    if let Some(assets) = &state.assets
-        && let Some(response) = assets.find(&method, request).await
+/// What is no room: a static file, else what the lobby says.
+async fn elsewhere<B>(state: &State, request: Request<B>, remote_addr: SocketAddr) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (parts, body) = request.into_parts();
+    if let Some(assets) = &state.assets {
+        let request = Request::from_parts(parts.clone(), ());
+        if let Some(response) = assets.find(&parts.method, request).await {
+            return response;
+        }
+    }
+    if let Some(lobby) = &state.lobby
+        && let Some(response) = to_lobby(state, lobby, parts, body, remote_addr).await
     {
         return response;
     }
     text(StatusCode::NOT_FOUND, "Not found")
+}
+
+/// What `on_fetch` answers, or what is answered in its place.
+async fn to_lobby<B>(
+    state: &State,
+    lobby: &Lobby,
+    parts: http::request::Parts,
+    body: B,
+    remote_addr: SocketAddr,
+) -> Option<Response<Body>>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let body = match read_body(state, &state.config, body).await {
+        Ok(body) => body,
+        Err(refusal) => return Some(refusal),
+    };
+    let Some(Some(place)) = state.clock.timeout(PATIENCE, lobby.place()).await else {
+        let fetches_max = state.config.fetches_max;
+        tracing::warn!(fetches_max, "too many on_fetch hooks run, request answered 503");
+        return Some(unavailable());
+    };
+    let request = partyrs::Request::new(Head::new(parts), body, remote_addr);
+    match lobby.fetch(state, request, place).await {
+        Ok(response) => response.map(partyrs::Response::into_http),
+        Err(FetchError::Failed(error)) => Some(failed(state, &error)),
+        Err(FetchError::Over) => Some(unavailable()),
+    }
 }
 
 async fn to_room<B>(state: Arc<State>, target: Target, request: Request<B>) -> Response<Body>
@@ -93,7 +151,7 @@ where
     let request = partyrs::Request::new(head, body, target.remote_addr);
     let event = RoomEvent::Request { request: Box::new(request), reply };
     let delivery = state.registry.deliver(&state, &target.party, &target.address, event);
-    match state.clock.timeout(MAILBOX_PATIENCE, delivery).await {
+    match state.clock.timeout(PATIENCE, delivery).await {
         Some(Ok(())) => {}
         Some(Err(_)) => return unavailable(),
         None => {
@@ -130,9 +188,9 @@ where
 
 impl Target {
     /// What the static hooks see.
-    pub(crate) fn lobby(&self, state: &State) -> Lobby {
+    pub(crate) fn lobby(&self, state: &State) -> partyrs::Lobby {
         let (env, calls) = (Arc::clone(&state.env), Arc::clone(&state.calls));
-        Lobby::new(self.address.clone(), self.remote_addr, env, calls)
+        partyrs::Lobby::new(self.address.clone(), self.remote_addr, env, calls)
     }
 }
 
@@ -154,11 +212,18 @@ pub(crate) fn before_hook_failed(
     hook: &'static str,
     error: &Error,
 ) -> Response<Body> {
-    if let Some((status, answer)) = error.public_status() {
-        return text(status, answer);
+    if error.public_status().is_none() {
+        tracing::error!(room = %target.address, hook, %error, "hook failed");
     }
-    tracing::error!(room = %target.address, hook, %error, "hook failed");
-    text(StatusCode::INTERNAL_SERVER_ERROR, state.failure_text(error))
+    failed(state, error)
+}
+
+/// The answer when a hook outside of rooms failed: its own, or 500.
+fn failed(state: &State, error: &Error) -> Response<Body> {
+    match error.public_status() {
+        Some((status, answer)) => text(status, answer),
+        None => text(StatusCode::INTERNAL_SERVER_ERROR, state.failure_text(error)),
+    }
 }
 
 fn refused(refusal: &Refusal) -> Response<Body> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod connection;
+pub(crate) mod cors;
 pub(crate) mod http;
 pub(crate) mod linger;
 pub(crate) mod listener;
