@@ -16,6 +16,7 @@
 
 mod address;
 mod alarm;
+mod body;
 mod call;
 mod close;
 mod connection;
@@ -38,6 +39,7 @@ pub mod testing;
 
 pub use address::{NameError, PartyName, RoomAddress, RoomId};
 pub use alarm::{Alarm, When};
+pub use body::{RoomBody, WrongRoom};
 pub use bytes;
 pub use call::{Answers, Call};
 pub use close::{Close, CloseError, CloseFrame};

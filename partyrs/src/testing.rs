@@ -395,7 +395,7 @@ impl<S: PartyServer> TestRoom<S> {
             let link = Arc::clone(&self.link) as Arc<dyn RoomHost>;
             let env = Arc::clone(&self.env);
             let limits = StorageLimits::default();
-            let hosted = Hosted::new(self.address.clone(), env, link, limits, opened);
+            let hosted = Hosted::new(self.address.clone(), env, link, limits, usize::MAX, opened);
             let server = drive(&hosted, &self.link, S::on_start(hosted.room())).await?;
             hosted.seal();
             let (inboxes, tasks) = (BTreeMap::new(), FuturesUnordered::new());
@@ -537,6 +537,8 @@ impl<S: PartyServer> TestRoom<S> {
                 }
                 Effect::Spawn(task) => open.tasks.push(task),
                 Effect::Reply(reply) => reply(Delivered::Durable),
+                // Nothing is limited here, so every reader keeps up.
+                Effect::Chunk(chunk) => drop(open.hosted.feed(chunk)),
             }
         }
     }
