@@ -18,9 +18,12 @@ pub struct Config {
     pub shards: usize,
     /// Longest message from a client, in bytes. Default 1 MiB. Over it: close 1009.
     pub message_bytes_max: usize,
-    /// Longest body of a plain request, in bytes. Default 8 MiB. Over it: 413.
+    /// Longest body of a plain request, in bytes. Default 8 MiB. Over it: 413; where the party
+    /// streams bodies, as an error of the stream.
     pub body_bytes_max: usize,
-    /// Time for a body to arrive. Default 30 s. Over it: 408.
+    /// Time for a body to arrive. Default 30 s. Over it: 408. Where the party streams bodies:
+    /// the time for the client to send the next piece, and for the room to ask for it; over
+    /// it the stream ends with an error, and what is not read is thrown away.
     pub body_timeout: Duration,
     /// Longest state of a connection, in bytes as encoded. Default 16 KiB. Over it: an error to the hook.
     pub connection_state_bytes_max: usize,

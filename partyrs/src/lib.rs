@@ -52,7 +52,7 @@ pub use head::{Admission, Head, Lobby, ProtocolError};
 pub use http;
 pub use options::{DuplicateIds, PartyOptions};
 pub use parties::{Parties, PartyError, PartyHandle};
-pub use request::Request;
+pub use request::{BodyStream, Request};
 pub use response::{Body, BodyError, Response};
 pub use room::Room;
 pub use server::PartyServer;

@@ -1,5 +1,7 @@
 //! Response bodies that a room feeds, and request bodies as streams (wire rows 8, 15 and 42).
 
+mod streams;
+
 use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -57,7 +59,7 @@ impl Press {
     async fn step(&mut self, room: &Room, step: &str) -> Result<()> {
         let (order, text) = step.split_once(' ').unwrap_or((step, ""));
         match order {
-            "write" => self.write(room, &text.to_owned())?,
+            "write" => self.write(room, text)?,
             "fill" => self.write(room, &"x".repeat(text.parse()?))?,
             "put" => room.storage().put(text, "x")?,
             "sync" => room.storage().sync().await,
@@ -81,9 +83,9 @@ impl Press {
         Ok(())
     }
 
-    fn write(&self, room: &Room, text: &String) -> Result<()> {
+    fn write(&self, room: &Room, text: &str) -> Result<()> {
         for feed in &self.feeds {
-            feed.write(room, text.clone())?;
+            feed.write(room, text.to_owned())?;
         }
         Ok(())
     }
