@@ -11,16 +11,21 @@
 //! * A room takes plain HTTP requests beside its WebSockets: here one side speaks by each.
 //! * What a party needs to know from outside is given to the host by `env`, by its type.
 //! * `Error::status` is an answer to the client; any other error stays in the log.
+//! * `room.body()` serves clients without a WebSocket: an `EventSource` hears the same.
 
 use std::process::exit;
 
 use partyrs::http::Method;
+use partyrs::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use partyrs::prelude::*;
 use partyrs_runtime::Host;
 use subtle::ConstantTimeEq;
 
-/// A room of apps that listen. It keeps nothing.
-struct Refresh;
+/// A room of apps that listen. It stores nothing.
+struct Refresh {
+    /// Apps that listen by `EventSource`.
+    feeds: Vec<RoomBody>,
+}
 
 /// What the pipeline must know.
 struct Secret(String);
@@ -53,17 +58,28 @@ impl PartyServer for Refresh {
     type Message = Frame;
 
     async fn on_start(_: &Room) -> Result<Self> {
-        Ok(Refresh)
+        Ok(Refresh { feeds: Vec::new() })
     }
 
     async fn on_request(&mut self, room: &Room, request: Request) -> Result<Response> {
+        self.feeds.retain(RoomBody::is_open);
+        if request.method() == Method::GET && request.header(ACCEPT.as_str()) == Some("text/event-stream") {
+            let (feed, response) = room.body();
+            self.feeds.push(feed);
+            return Ok(response
+                .with_header(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))
+                .with_header(CACHE_CONTROL, HeaderValue::from_static("no-cache")));
+        }
         if request.method() != Method::POST {
             return Ok(Response::text("Nothing to see here."));
         }
         if !room.env::<Secret>()?.is_known_to(&request) {
             return Err(Error::status(401, "The header x-partykit-secret is missing or wrong."));
         }
-        let apps_count = room.broadcast(Tell::Refresh)?;
+        for feed in &self.feeds {
+            feed.write(room, "data: {\"type\":\"refresh\"}\n\n")?;
+        }
+        let apps_count = room.broadcast(Tell::Refresh)? + self.feeds.len();
         Ok(Response::text(format!("Message sent to {apps_count} connected participants")))
     }
 }
@@ -108,6 +124,21 @@ mod tests {
         }
 
         assert_eq!(web.received(), []);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_event_source_hears_of_it_too() -> Result<()> {
+        let mut room = apps();
+        let request = http::Request::get("/party/featurevisor").header(ACCEPT, "text/event-stream");
+        let feed = room.request(request.body("")?).await?.into_http();
+        assert_eq!(feed.headers()[CONTENT_TYPE], "text/event-stream");
+
+        let answer = room.request(post("s3cret")).await?;
+
+        assert_eq!(text(answer).await, "Message sent to 1 connected participants");
+        let heard = feed.into_body().frame().await.expect("a frame").expect("no failure");
+        assert_eq!(heard.into_data().expect("data"), "data: {\"type\":\"refresh\"}\n\n");
         Ok(())
     }
 

@@ -18,9 +18,12 @@ pub struct Config {
     pub shards: usize,
     /// Longest message from a client, in bytes. Default 1 MiB. Over it: close 1009.
     pub message_bytes_max: usize,
-    /// Longest body of a plain request, in bytes. Default 8 MiB. Over it: 413.
+    /// Longest body of a plain request, in bytes. Default 8 MiB. Over it: 413; where the party
+    /// streams bodies, as an error of the stream.
     pub body_bytes_max: usize,
-    /// Time for a body to arrive. Default 30 s. Over it: 408.
+    /// Time for a body to arrive. Default 30 s. Over it: 408. Where the party streams bodies:
+    /// the time for the client to send the next piece, and for the room to ask for it; over
+    /// it the stream ends with an error, and what is not read is thrown away.
     pub body_timeout: Duration,
     /// Longest state of a connection, in bytes as encoded. Default 16 KiB. Over it: an error to the hook.
     pub connection_state_bytes_max: usize,
@@ -43,7 +46,8 @@ pub struct Config {
     /// Bytes that wait for one slow client, beyond what the system's socket buffer holds.
     /// Default 4 MiB; a frame longer than that cannot be sent to a client that does not read
     /// along. Over it: the client has `close_timeout` to take what waits and the Close 1013
-    /// behind it.
+    /// behind it. As much may wait of a response body that a room feeds, in all that the hooks
+    /// of one turn write; over it the connection is cut.
     pub outbox_bytes_max: usize,
     /// WebSocket connections of the host. Default: the descriptor limit, raised as far as
     /// the system lets us, less 64. At it: an upgrade is answered 503. Plain requests are not counted.
@@ -72,7 +76,8 @@ pub struct Config {
     /// is cut, and `on_close` gets 1006. Who sends something that the host has not read yet,
     /// as its room is busy, or takes what waits for it, however slowly, is not silent.
     pub ping_timeout: Duration,
-    /// How long a room without connections, tasks and unwritten commits stays in memory.
+    /// How long a room without connections, tasks, open response bodies and unwritten commits
+    /// stays in memory.
     /// Default 30 s. After it: the server value is dropped; the next visitor starts it again.
     pub idle_after: Duration,
     /// How long a room with connections, without tasks and unwritten commits, stays awake

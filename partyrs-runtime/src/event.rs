@@ -24,7 +24,7 @@ pub(crate) enum RoomEvent {
     Frame { from: ConnectionKey, frame: Frame },
     /// A client's socket has ended, or its input has.
     Leave { key: ConnectionKey, close: Close },
-    /// A plain HTTP request, complete with its body.
+    /// A plain HTTP request, complete with its body unless the party streams it.
     Request { request: Box<Request>, reply: oneshot::Sender<Result<Response, Refusal>> },
     /// Work that a handle brought.
     Run { work: Box<dyn Work>, reply: oneshot::Sender<Result<(), CallError>> },

@@ -43,6 +43,9 @@ pub(crate) trait Party: fmt::Debug + Send + Sync {
     /// The limits of its rooms and connections.
     fn config(&self) -> &Arc<Config>;
 
+    /// Whether plain requests come to their hook before their body.
+    fn streams_bodies(&self) -> bool;
+
     /// Starts the task of a room on the shard that this is called on.
     fn open(&self, setup: RoomSetup, pulse: &Rc<Pulse>);
 
@@ -81,6 +84,10 @@ impl<S: PartyServer> Party for Registered<S> {
 
     fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    fn streams_bodies(&self) -> bool {
+        S::OPTIONS.stream_bodies
     }
 
     fn open(&self, setup: RoomSetup, pulse: &Rc<Pulse>) {

@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use crate::alarm::{AlarmFailed, Alarms, past_ms};
+use crate::body::{BodyKey, OpenBodies, Pipe};
 use crate::close::CloseFrame;
 use crate::connection::ConnectionKey;
 use crate::seam::{Effect, Output};
@@ -23,6 +24,8 @@ use crate::storage::{Known, StorageError, StorageLimits, StoredAlarm, Writes};
 #[derive(Debug)]
 pub(crate) struct Ledger {
     limits: StorageLimits,
+    /// What may wait for one slow reader of a body.
+    outbox_bytes_max: usize,
     state: Mutex<State>,
 }
 
@@ -60,6 +63,8 @@ struct State {
     newest_held: HashMap<Arc<str>, u64>,
     /// Connections that are listed.
     open_count: usize,
+    /// Response bodies that hooks feed.
+    bodies: OpenBodies,
     /// Hooks that wait in `sync`.
     waiting: Vec<Waker>,
 }
@@ -85,10 +90,15 @@ pub(crate) struct Rollback {
 }
 
 impl Ledger {
-    pub(crate) fn new(limits: StorageLimits, last_commit: u64, alarms: Vec<StoredAlarm>) -> Self {
+    pub(crate) fn new(
+        limits: StorageLimits,
+        outbox_bytes_max: usize,
+        last_commit: u64,
+        alarms: Vec<StoredAlarm>,
+    ) -> Self {
         let alarms = alarms.into_iter().collect();
         let state = State { durable: last_commit, sealed: last_commit, alarms, ..State::default() };
-        Self { limits, state: Mutex::new(state) }
+        Self { limits, outbox_bytes_max, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -266,6 +276,60 @@ impl Ledger {
         self.state().undo.push(Undo::State(key, previous));
     }
 
+    // Response bodies.
+
+    pub(crate) fn open_body(&self) -> (BodyKey, Arc<Pipe>) {
+        self.state().bodies.open(self.outbox_bytes_max)
+    }
+
+    /// Its writing end was dropped, perhaps outside of any hook.
+    pub(crate) fn end_body(&self, key: BodyKey) {
+        let waker = {
+            let mut state = self.state();
+            let Some(end) = state.bodies.end(key) else { return };
+            state.emit(Effect::Chunk(end));
+            state.bodies.take_waker()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Ends all bodies that are open; whether there was one.
+    pub(crate) fn end_bodies(&self) -> bool {
+        let mut state = self.state();
+        let ends = state.bodies.end_all();
+        let any = !ends.is_empty();
+        ends.into_iter().for_each(|end| state.emit(Effect::Chunk(end)));
+        any
+    }
+
+    /// From now on no body ends; `give_up` cuts them.
+    pub(crate) fn abandon_bodies(&self) {
+        self.state().bodies.abandon();
+    }
+
+    /// Its end has left the room, or it was cut.
+    pub(crate) fn forget_body(&self, key: BodyKey) {
+        self.state().bodies.forget(key);
+    }
+
+    /// Its reading end was dropped.
+    pub(crate) fn body_is_unread(&self, key: BodyKey) {
+        let waker = {
+            let mut state = self.state();
+            state.bodies.forget(key);
+            state.bodies.take_waker()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn watch_bodies(&self, waker: &Waker) {
+        self.state().bodies.wake_by(waker);
+    }
+
     // Commits.
 
     /// Ends the open commit and returns the number to wait for.
@@ -324,12 +388,18 @@ impl Ledger {
         let memory_is_stale = !state.open.is_empty() || state.put_refused || set_state;
         state.open = Writes::new();
         state.put_refused = false;
-        let mut output = Vec::new();
-        while state.output.back().is_some_and(|output| output.after > state.sealed) {
-            let dropped = state.output.pop_back();
-            state.held_bytes -= dropped.as_ref().map_or(0, Output::len_bytes);
-            output.extend(dropped);
+        let (mut output, mut ends) = (Vec::new(), Vec::new());
+        let sealed = state.sealed;
+        while let Some(dropped) = state.output.pop_back_if(|output| output.after > sealed) {
+            if dropped.effect.is_end_of_body() {
+                // Nobody is left who could write behind it, or end it again.
+                ends.push(Output { after: sealed, ..dropped });
+            } else {
+                state.held_bytes -= dropped.len_bytes();
+                output.push(dropped);
+            }
         }
+        state.output.extend(ends.into_iter().rev());
         let reopened_count = undo.iter().filter(|undo| matches!(undo, Undo::Close(_))).count();
         state.open_count += reopened_count;
         Rollback { undo, memory_is_stale, output }
@@ -374,7 +444,7 @@ impl Ledger {
 
     pub(crate) fn is_quiet(&self) -> bool {
         let state = self.state();
-        state.in_flight.is_empty() && state.output.is_empty()
+        state.in_flight.is_empty() && state.output.is_empty() && state.bodies.is_empty()
     }
 
     /// Gives back what the queues hold beyond their contents.
@@ -387,11 +457,15 @@ impl Ledger {
         state.waiting.shrink_to_fit();
     }
 
-    /// Takes out all output that waits; it never leaves.
+    /// Takes out all output that waits, and cuts the bodies that are open; it never leaves.
     pub(crate) fn give_up(&self) -> Vec<Output> {
-        let mut state = self.state();
-        state.held_bytes = 0;
-        std::mem::take(&mut state.output).into()
+        let (output, bodies) = {
+            let mut state = self.state();
+            state.held_bytes = 0;
+            (std::mem::take(&mut state.output), state.bodies.take())
+        };
+        bodies.values().for_each(|body| body.cut());
+        output.into()
     }
 
     /// Takes out the tasks that wait; they never start.
@@ -403,6 +477,13 @@ impl Ledger {
         state.output = others.into();
         state.held_bytes -= tasks.iter().map(Output::len_bytes).sum::<usize>();
         tasks
+    }
+}
+
+/// Nobody will feed them any more.
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.state().bodies.take().values().for_each(|body| body.cut());
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod address;
 mod alarm;
+mod body;
 mod call;
 mod close;
 mod connection;
@@ -40,6 +41,7 @@ pub mod testing;
 
 pub use address::{NameError, PartyName, RoomAddress, RoomId};
 pub use alarm::{Alarm, When};
+pub use body::{RoomBody, WrongRoom};
 pub use bytes;
 pub use call::{Answers, Call};
 pub use close::{Close, CloseError, CloseFrame};
@@ -54,7 +56,7 @@ pub use http;
 pub use lobby::{HostLobby, LobbyServer};
 pub use options::{DuplicateIds, PartyOptions};
 pub use parties::{Parties, PartyError, PartyHandle};
-pub use request::Request;
+pub use request::{BodyStream, Request};
 pub use response::{Body, BodyError, Response};
 pub use room::Room;
 pub use server::PartyServer;

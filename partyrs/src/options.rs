@@ -28,7 +28,8 @@ macro_rules! party_options {
         /// A limit that is not given is the host's; what happens when it is reached, and which
         /// values are legal, stands there, with the field of the same name of
         /// `partyrs_runtime::Config`. A value that makes no sense is refused when the host is
-        /// built, with the name of the party. `TestRoom` heeds `duplicate_ids` and nothing else.
+        /// built, with the name of the party. `TestRoom` heeds `duplicate_ids` and `stream_bodies`,
+        /// and nothing else.
         ///
         /// # Examples
         ///
@@ -56,12 +57,19 @@ macro_rules! party_options {
             pub duplicate_ids: DuplicateIds,
             /// Whether a room leaves memory while clients are connected.
             pub hibernate: bool,
+            /// Whether a plain request comes to its hook before its body.
+            pub stream_bodies: bool,
             $($(#[$doc])* pub $name: Option<$kind>,)*
         }
 
         impl PartyOptions {
             /// Everything as the host says.
-            pub const DEFAULT: Self = Self { duplicate_ids: DuplicateIds::Allow, hibernate: false, $($name: None,)* };
+            pub const DEFAULT: Self = Self {
+                duplicate_ids: DuplicateIds::Allow,
+                hibernate: false,
+                stream_bodies: false,
+                $($name: None,)*
+            };
 
             /// What a new connection does to older ones of the same id.
             #[must_use]
@@ -73,8 +81,9 @@ macro_rules! party_options {
             /// Whether a room leaves memory while clients are connected; default no.
             ///
             /// When nothing has come to it for `hibernate_after`, and no task, commit or output of
-            /// it is under way, the server value is dropped. The connections stay, with their ids, tags,
-            /// state, extensions and order, and clients notice nothing. The next message, request,
+            /// it is under way and no response body that it feeds is open, the server value is
+            /// dropped. The connections stay, with their ids, tags, state, extensions and order,
+            /// and clients notice nothing. The next message, request,
             /// alarm, call, arrival or departure wakes the room: `on_start` builds a new server,
             /// and finds the connections in `room.connections()`. Pings are answered by the host
             /// and wake nobody. If `on_start` fails then, the connections are closed with 1011.
@@ -84,6 +93,16 @@ macro_rules! party_options {
             #[must_use]
             pub const fn hibernate(mut self, hibernate: bool) -> Self {
                 self.hibernate = hibernate;
+                self
+            }
+
+            /// Whether a plain request comes to its hook before its body, which is then read
+            /// by [`Request::body_stream`](crate::Request::body_stream) alone: for what is
+            /// longer than memory should hold. Default: no. `body_bytes_max` counts all of the
+            /// body, and `body_timeout` is the time between two of its pieces.
+            #[must_use]
+            pub const fn stream_bodies(mut self, stream_bodies: bool) -> Self {
+                self.stream_bodies = stream_bodies;
                 self
             }
 

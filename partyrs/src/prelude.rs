@@ -1,6 +1,7 @@
 //! What a party usually needs: `use partyrs::prelude::*;`.
 
 pub use crate::alarm::Alarm;
+pub use crate::body::RoomBody;
 pub use crate::call::{Answers, Call};
 pub use crate::close::{Close, CloseFrame};
 pub use crate::connection::{ConnectContext, Connection, ConnectionId, Tag};

@@ -4,10 +4,11 @@
 //! between hooks. What a hook asks for is collected in the ledger and carried out by the host.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use crate::address::{PartyName, RoomAddress, RoomId};
+use crate::body::RoomBody;
 use crate::connection::{Connection, ConnectionId, ConnectionKey, Members};
 use crate::env::{Env, MissingEnv};
 use crate::error::Result;
@@ -15,6 +16,7 @@ use crate::frame::{EncodeError, IntoFrame};
 use crate::handle::RoomHandle;
 use crate::ledger::Ledger;
 use crate::parties::Parties;
+use crate::response::Response;
 use crate::seam::{Effect, RoomHost};
 use crate::server::PartyServer;
 use crate::storage::Storage;
@@ -207,6 +209,69 @@ impl Room {
         self.ledger.emit(Effect::Spawn(Box::pin(task)));
     }
 
+    /// A response whose body the room feeds: progress, or events for clients without a
+    /// WebSocket.
+    ///
+    /// Return the response from `on_request`, with a status and headers of your own if you
+    /// like, and keep the [`RoomBody`] in the server: every hook may write to it, and what it
+    /// writes waits for commits as all output does. Dropping it ends the body. If the response
+    /// is dropped instead, the body is closed.
+    ///
+    /// How many bodies are open nothing but the number of HTTP connections limits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use partyrs::{prelude::*, testing::TestRoom};
+    /// # use partyrs::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+    /// struct Score {
+    ///     feeds: Vec<RoomBody>,
+    /// }
+    ///
+    /// impl PartyServer for Score {
+    ///     type Message = String;
+    ///
+    ///     async fn on_start(_: &Room) -> Result<Self> {
+    ///         Ok(Score { feeds: Vec::new() })
+    ///     }
+    ///
+    ///     /// `new EventSource("/party/final")` hears every goal.
+    ///     async fn on_request(&mut self, room: &Room, _: Request) -> Result<Response> {
+    ///         let (feed, response) = room.body();
+    ///         self.feeds.retain(RoomBody::is_open);
+    ///         self.feeds.push(feed);
+    ///         Ok(response
+    ///             .with_header(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))
+    ///             .with_header(CACHE_CONTROL, HeaderValue::from_static("no-cache")))
+    ///     }
+    ///
+    ///     async fn on_message(&mut self, room: &Room, _: &Connection, goal: String) -> Result<()> {
+    ///         let event = format!("data: {}\n\n", goal.replace(['\r', '\n'], " "));
+    ///         for feed in &self.feeds {
+    ///             feed.write(room, event.clone())?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # use http_body_util::BodyExt;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let mut room = TestRoom::<Score>::new("final");
+    /// # let ada = room.join().await?;
+    /// # let request = partyrs::http::Request::get("/party/final").body("")?;
+    /// # let mut body = room.request(request).await?.into_http().into_body();
+    /// # room.send(&ada, "1:0").await?;
+    /// # let heard = body.frame().await.unwrap().map_err(Error::new)?;
+    /// # assert_eq!(heard.into_data().unwrap(), "data: 1:0\n\n");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use = "dropping the body ends it, dropping the response closes it"]
+    pub fn body(&self) -> (RoomBody, Response) {
+        RoomBody::open(self.address.clone(), &self.ledger)
+    }
+
     /// An address of this room that outlives the hook; `S` is the type that serves it.
     #[must_use]
     pub fn handle<S: PartyServer>(&self) -> RoomHandle<S> {
@@ -225,6 +290,11 @@ impl Room {
 
     pub(crate) fn ledger_arc(&self) -> Arc<Ledger> {
         Arc::clone(&self.ledger)
+    }
+
+    /// Whether this is the opening of a room that `ledger` belongs to.
+    pub(crate) fn is_of(&self, ledger: &Weak<Ledger>) -> bool {
+        std::ptr::eq(ledger.as_ptr(), Arc::as_ptr(&self.ledger))
     }
 
     pub(crate) fn host(&self) -> &dyn RoomHost {

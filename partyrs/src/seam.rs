@@ -12,7 +12,7 @@ use std::any::{Any, TypeId};
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::SystemTime;
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
@@ -20,6 +20,7 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use crate::address::{PartyName, RoomAddress};
 use crate::alarm::Alarm;
 pub use crate::alarm::AlarmFailed;
+pub use crate::body::{BodyWatch, Chunk};
 use crate::close::CloseFrame;
 use crate::connection::{Connection, Tag};
 pub use crate::connection::{ConnectionKey, NewConnection};
@@ -114,6 +115,8 @@ pub enum Effect {
     Spawn(Task),
     /// A reply to be given.
     Reply(Reply),
+    /// A piece of a response body, or its end: [`Hosted::feed`].
+    Chunk(Chunk),
 }
 
 /// What became of the commits that a reply waited for.
@@ -171,16 +174,18 @@ impl Caller {
 }
 
 impl Hosted {
-    /// A room without connections, just opened by the engine.
+    /// A room without connections, just opened by the engine. Of a response body that its hooks
+    /// feed, at most `outbox_bytes_max` wait to be read.
     #[must_use]
     pub fn new(
         address: RoomAddress,
         env: Arc<Env>,
         host: Arc<dyn RoomHost>,
         limits: StorageLimits,
+        outbox_bytes_max: usize,
         opened: Opened,
     ) -> Self {
-        let ledger = Arc::new(Ledger::new(limits, opened.seq, opened.alarms));
+        let ledger = Arc::new(Ledger::new(limits, outbox_bytes_max, opened.seq, opened.alarms));
         Self { room: Room::new(address, env, host, ledger), epoch: opened.epoch, next_key: 0 }
     }
 
@@ -339,7 +344,31 @@ impl Hosted {
         self.room.ledger().held()
     }
 
-    /// Whether no commit is on its way and no output waits.
+    /// Moves a chunk that may leave to whoever reads the body. `false` if too much waits there:
+    /// the body is cut then. What the user made the chunk of is dropped here.
+    pub fn feed(&self, chunk: Chunk) -> bool {
+        chunk.deliver(self.room.ledger())
+    }
+
+    /// Wakes `waker` once when the reader of a body goes away, or when a body ends outside of a
+    /// hook, so that the end is output. To be called before output is released.
+    pub fn watch_bodies(&self, waker: &Waker) {
+        self.room.ledger().watch_bodies(waker);
+    }
+
+    /// The host shuts down: ends the bodies that are open, behind all that was written. Whether
+    /// there was one.
+    pub fn end_bodies(&self) -> bool {
+        self.room.ledger().end_bodies()
+    }
+
+    /// The room ends by a failure: from now on no body ends, whoever drops it. They are cut by
+    /// [`Hosted::give_up`].
+    pub fn abandon_bodies(&self) {
+        self.room.ledger().abandon_bodies();
+    }
+
+    /// Whether no commit is on its way, no output waits, and no response body is open.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.room.ledger().is_quiet()
@@ -350,8 +379,8 @@ impl Hosted {
         self.room.ledger().shrink();
     }
 
-    /// The room ends: takes out the output that waits and never leaves. Tell the replies,
-    /// and drop each where a panic is caught.
+    /// The room ends: takes out the output that waits and never leaves, and cuts the bodies
+    /// that are open. Tell the replies, and drop each where a panic is caught.
     #[must_use]
     pub fn give_up(&self) -> Vec<Output> {
         self.room.ledger().give_up()
@@ -373,6 +402,11 @@ impl Hosted {
 }
 
 impl Effect {
+    /// Whether it ends a response body.
+    pub(crate) fn is_end_of_body(&self) -> bool {
+        matches!(self, Self::Chunk(chunk) if chunk.is_end())
+    }
+
     /// The key of which a client that is behind needs only the newest.
     pub(crate) fn newest_of(&self) -> Option<&Arc<str>> {
         match self {
@@ -394,7 +428,7 @@ impl Effect {
 }
 
 impl Output {
-    /// What it weighs at the gate: the payload of a frame, and a fixed part for each output,
+    /// What it weighs at the gate: the payload of a frame or chunk, and a fixed part for each output,
     /// so that small ones are bounded as well.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
@@ -402,6 +436,7 @@ impl Output {
         FIXED_BYTES
             + match &self.effect {
                 Effect::Broadcast { frame, .. } | Effect::Send { frame, .. } => frame.len(),
+                Effect::Chunk(chunk) => chunk.len_bytes(),
                 Effect::Close { .. } | Effect::Spawn(_) | Effect::Reply(_) => 0,
             }
     }
@@ -415,6 +450,7 @@ impl fmt::Debug for Output {
             Effect::Close { .. } => "close",
             Effect::Spawn(_) => "spawn",
             Effect::Reply(_) => "reply",
+            Effect::Chunk(_) => "chunk",
         };
         write!(f, "Output({kind} {} after commit {})", self.number, self.after)
     }

@@ -149,6 +149,7 @@ pub trait PartyServer: Sized + Send + 'static {
 
     /// Called for a plain HTTP request to the room, any method. Default: 404 `Not implemented`.
     ///
+    /// The body is there as a whole, unless [`PartyOptions::stream_bodies`] says otherwise.
     /// The response leaves when the writes of this hook and of those before it are on disk.
     /// An `Err` or a panic is answered 500 with a fixed text, or as [`Error::status`] says; a
     /// commit that fails 503, or 507 when the disk is full. A client that goes away

@@ -30,7 +30,7 @@ use crate::frame::{FromFrame, IntoFrame};
 use crate::handle::{CallError, RoomHandle};
 use crate::head::Head;
 use crate::options::DuplicateIds;
-use crate::request::Request;
+use crate::request::{BodyStream, Request};
 use crate::response::Response;
 use crate::room::Room;
 use crate::seam::{ConnectionKey, Delivered, Effect, Hosted, NewConnection, RoomHost, Task, Work};
@@ -255,7 +255,13 @@ impl<S: PartyServer> TestRoom<S> {
     /// What the hook failed with; a client would see [`Error::public_status`] or 500.
     pub async fn request(&mut self, request: http::Request<impl Into<Bytes>>) -> Result<Response> {
         let (parts, body) = request.into_parts();
-        self.respond(Request::new(Head::new(parts), body.into(), localhost())).await
+        let (head, body) = (Head::new(parts), body.into());
+        self.respond(if S::OPTIONS.stream_bodies {
+            Request::streamed(head, BodyStream::whole(body), localhost())
+        } else {
+            Request::new(head, body, localhost())
+        })
+        .await
     }
 
     /// Waits until all spawned tasks have ended, and runs the work that handles brought.
@@ -395,7 +401,7 @@ impl<S: PartyServer> TestRoom<S> {
             let link = Arc::clone(&self.link) as Arc<dyn RoomHost>;
             let env = Arc::clone(&self.env);
             let limits = StorageLimits::default();
-            let hosted = Hosted::new(self.address.clone(), env, link, limits, opened);
+            let hosted = Hosted::new(self.address.clone(), env, link, limits, usize::MAX, opened);
             let server = drive(&hosted, &self.link, S::on_start(hosted.room())).await?;
             hosted.seal();
             let (inboxes, tasks) = (BTreeMap::new(), FuturesUnordered::new());
@@ -537,6 +543,8 @@ impl<S: PartyServer> TestRoom<S> {
                 }
                 Effect::Spawn(task) => open.tasks.push(task),
                 Effect::Reply(reply) => reply(Delivered::Durable),
+                // Nothing is limited here, so every reader keeps up.
+                Effect::Chunk(chunk) => drop(open.hosted.feed(chunk)),
             }
         }
     }

@@ -18,7 +18,9 @@ fn local() -> SocketAddr {
 
 fn builder() -> Builder {
     let (reports, _) = reports();
-    Host::builder().party::<Witness>("main").party::<Everybody>("other").env(reports).admin(local())
+    let host = Host::builder().party::<Witness>("main").party::<Everybody>("other").env(reports);
+    // Without pings, so that the clock may run.
+    host.admin(local()).config(|config| config.ping_every = Duration::MAX)
 }
 
 async fn ask_with(host: &TestHost, path: &str, headers: &str) -> Answer {
@@ -57,7 +59,7 @@ async fn health_and_readiness_are_told_at_the_admin_address_alone() {
 
 #[tokio::test]
 async fn a_host_that_drains_lives_and_is_not_ready() {
-    let mut host = TestHost::of(builder().config(|config| config.ping_every = Duration::MAX)).await;
+    let mut host = TestHost::of(builder()).await;
     let mut raw = Raw::connect_to(host.admin_addr().unwrap()).await;
     // A client that does not answer its Close holds the shutdown up.
     let ada = crate::upgrade::raw::Raw::member(&host, "a", "ada").await;

@@ -8,6 +8,7 @@ mod addresses;
 mod admin;
 mod alarms;
 mod attacks;
+mod bodies;
 mod calls;
 mod close;
 mod connections;

@@ -362,6 +362,7 @@ fn an_option_out_of_its_range_is_refused_by_party_and_name_with_the_range() {
         restarts_max = 0;
         restarts_max = usize::MAX;
         hibernate = true;
+        stream_bodies = true;
     }
     cases.sort_unstable();
     cases.dedup();

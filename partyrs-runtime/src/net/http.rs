@@ -7,14 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use partyrs::storage::CommitError;
 use partyrs::{Admission, Body, Error, Head, RoomAddress, RoomId};
 use tokio::sync::oneshot;
 
 use super::route::Route;
-use super::{cors, upgrade};
-use crate::config::Config;
+use super::{body, cors, upgrade};
 use crate::event::{Refusal, RoomEvent};
 use crate::host::State;
 use crate::lobby::{FetchError, Lobby};
@@ -111,9 +109,9 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let body = match read_body(state, &state.config, body).await {
+    let body = match body::read(&state.clock, &state.config, body).await {
         Ok(body) => body,
-        Err(refusal) => return Some(refusal),
+        Err(refusal) => return Some(text(refusal.status(), refusal.to_string())),
     };
     let Some(Some(place)) = state.clock.timeout(PATIENCE, lobby.place()).await else {
         let fetches_max = state.config.fetches_max;
@@ -130,7 +128,7 @@ where
 
 async fn to_room<B>(state: Arc<State>, target: Target, request: Request<B>) -> Response<Body>
 where
-    B: http_body::Body<Data = Bytes>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (parts, body) = request.into_parts();
@@ -143,12 +141,19 @@ where
         Ok(Admission::Close(close)) => return text(StatusCode::FORBIDDEN, close.reason()),
         Err(error) => return before_hook_failed(&state, &target, "on_before_request", &error),
     }
-    let body = match read_body(&state, target.party.config(), body).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal,
+    let (config, remote_addr) = (target.party.config(), target.remote_addr);
+    let request = if target.party.streams_bodies() {
+        let streamed = body::stream(&state.clock, config, body);
+        streamed.map(|body| partyrs::Request::streamed(head, body, remote_addr))
+    } else {
+        let whole = body::read(&state.clock, config, body).await;
+        whole.map(|body| partyrs::Request::new(head, body, remote_addr))
+    };
+    let request = match request {
+        Ok(request) => request,
+        Err(refusal) => return text(refusal.status(), refusal.to_string()),
     };
     let (reply, answer) = oneshot::channel();
-    let request = partyrs::Request::new(head, body, target.remote_addr);
     let event = RoomEvent::Request { request: Box::new(request), reply };
     let delivery = state.registry.deliver(&state, &target.party, &target.address, event);
     match state.clock.timeout(PATIENCE, delivery).await {
@@ -164,25 +169,6 @@ where
         Ok(Err(refusal)) => refused(&refusal),
         // The room ended in the middle of the hook.
         Err(_) => unavailable(),
-    }
-}
-
-async fn read_body<B>(state: &State, config: &Config, body: B) -> Result<Bytes, Response<Body>>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let limit = config.body_bytes_max;
-    let too_long = || text(StatusCode::PAYLOAD_TOO_LARGE, format!("Body is longer than {limit} bytes"));
-    if body.size_hint().lower() > limit as u64 {
-        return Err(too_long());
-    }
-    let whole = std::pin::pin!(Limited::new(body, limit).collect());
-    match state.clock.timeout(config.body_timeout, whole).await {
-        None => Err(text(StatusCode::REQUEST_TIMEOUT, "Body did not arrive in time")),
-        Some(Ok(body)) => Ok(body.to_bytes()),
-        Some(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
-        Some(Err(_)) => Err(text(StatusCode::BAD_REQUEST, "Body is not complete")),
     }
 }
 

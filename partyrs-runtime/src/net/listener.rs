@@ -1,14 +1,17 @@
 //! Accepting TCP connections and speaking HTTP/1.1 on them.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use partyrs::seam::BodyWatch;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
@@ -21,6 +24,11 @@ const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
 
 /// Held by each HTTP connection; when the last is dropped, all requests have been answered.
 pub(crate) type StillOpen = mpsc::Sender<Infallible>;
+
+/// Whether the body under way on a connection was cut since its client reads too slowly. hyper does
+/// not look at a body while it is stuck in writing what came before.
+#[derive(Default)]
+struct SlowReader(Mutex<Option<BodyWatch>>);
 
 /// Accepts connections until it is dropped; each is served by a task of its own.
 pub(crate) async fn accept_all(state: &Arc<State>, listener: &TcpListener, open: &StillOpen) {
@@ -47,20 +55,33 @@ async fn serve_one(state: Arc<State>, tcp: TcpStream, remote_addr: SocketAddr, o
     let io = TokioIo::new(Lingering::new(stream, state.clock.clone(), &state.config));
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(state.config.header_timeout);
+    let slow_reader = Arc::new(SlowReader::default());
     let service = service_fn(|request| {
-        let state = Arc::clone(&state);
-        async move { Ok::<_, Infallible>(super::http::serve(state, request, remote_addr).await) }
+        let (state, slow_reader) = (Arc::clone(&state), Arc::clone(&slow_reader));
+        async move {
+            let mut response = super::http::serve(state, request, remote_addr).await;
+            slow_reader.watch(response.extensions_mut().remove());
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = state.draining.wait() => {
+    let mut draining = pin!(state.draining.wait());
+    let mut is_draining = false;
+    let ended = poll_fn(|cx| {
+        if !is_draining && draining.as_mut().poll(cx).is_ready() {
+            is_draining = true;
             connection.as_mut().graceful_shutdown();
-            connection.await
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%remote_addr, %error, "HTTP connection ended");
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Some(ended));
+        }
+        slow_reader.poll(cx).map(|()| None)
+    })
+    .await;
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%remote_addr, %error, "HTTP connection ended"),
+        None => tracing::debug!(%remote_addr, "HTTP connection cut, its client reads too slowly"),
     }
     drop(open);
 }
@@ -75,5 +96,17 @@ async fn greet(state: &State, tcp: TcpStream) -> io::Result<Stream> {
             None => Err(io::ErrorKind::TimedOut.into()),
         },
         () = state.draining.wait() => Err(io::ErrorKind::Interrupted.into()),
+    }
+}
+
+impl SlowReader {
+    /// A new body is under way, or one that no room feeds.
+    fn watch(&self, body: Option<BodyWatch>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = body;
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        body.as_ref().map_or(Poll::Pending, |body| body.poll_too_slow(cx))
     }
 }

@@ -103,6 +103,8 @@ impl Flow {
 
     /// Writes what may leave, and starts the tasks that may start.
     pub(super) fn flush(&mut self, cx: &mut Context<'_>, hosted: &Hosted) {
+        // Before output is released: what comes behind it is waited for.
+        hosted.watch_bodies(cx.waker());
         self.outgoing.flush(hosted, &mut self.startable);
         for task in self.startable.drain(..) {
             self.tasks.spawn_local(task);

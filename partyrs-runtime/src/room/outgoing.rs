@@ -104,6 +104,15 @@ impl Outgoing {
                     run_quietly(hosted.room().address(), || reply(Delivered::Durable));
                     continue;
                 }
+                Effect::Chunk(chunk) => {
+                    let room = hosted.room().address();
+                    run_quietly(room, || {
+                        if !hosted.feed(chunk) {
+                            tracing::debug!(%room, "client reads a response body too slowly, it is cut");
+                        }
+                    });
+                    continue;
+                }
             };
             let bytes = start..self.buffer.len();
             self.parts.push(Part { bytes, number: output.number, target, when_behind });

@@ -176,7 +176,8 @@ impl<S: PartyServer> RoomTask<S> {
         pulse: Rc<Pulse>,
     ) -> Self {
         let (env, calls) = (Arc::clone(&state.env), Arc::clone(&state.calls));
-        let hosted = Hosted::new(address.clone(), env, calls, config.storage, opened);
+        let hosted =
+            Hosted::new(address.clone(), env, calls, config.storage, config.outbox_bytes_max, opened);
         let flow = Flow::new(Arc::clone(&state), Arc::clone(&config));
         Self {
             address,
@@ -312,6 +313,10 @@ impl<S: PartyServer> RoomTask<S> {
     /// While the host shuts down: closes connections at the pacer's pace, then ends.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         let Some(drain) = &mut self.drain else { return Poll::Pending };
+        if self.hosted.end_bodies() {
+            // Their ends leave with the next turn.
+            cx.waker().wake_by_ref();
+        }
         if self.hosted.room().connections_count() > 0 {
             let ticket = drain.ticket.get_or_insert_with(|| Box::pin(Arc::clone(&drain.pacer).ticket()));
             return ticket.as_mut().poll(cx).map(|()| {
@@ -354,7 +359,7 @@ impl<S: PartyServer> RoomTask<S> {
         }
     }
 
-    /// No task, no alarm under way, nothing on its way out, no end in sight.
+    /// No task, no alarm under way, no open body, nothing on its way out, no end in sight.
     fn is_quiet(&self) -> bool {
         self.flow.tasks.is_empty()
             && self.flow.startable.is_empty()
@@ -777,6 +782,9 @@ impl<S: PartyServer> RoomTask<S> {
             answer();
         }
         let refusal = end.refusal();
+        if matches!(end, End::Refused(_)) {
+            self.hosted.abandon_bodies();
+        }
         self.flow.tasks.abort_all();
         self.flow.tasks.detach_all();
         let rolled_back = self.hosted.roll_back();
