@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::alarms::{Alarms, wake_rooms};
-use crate::assets::Assets;
+use crate::assets::{Assets, AssetsError, Site};
 use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
@@ -49,7 +49,7 @@ pub struct Builder {
     parties: Vec<Box<dyn Party>>,
     names: Vec<String>,
     env: Env,
-    assets: Option<PathBuf>,
+    assets: Option<Assets>,
     engine: Option<Arc<dyn StorageEngine>>,
     data: PathBuf,
     prefix: String,
@@ -121,14 +121,9 @@ pub enum HostError {
     /// A limit.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The folder of static files.
-    #[error("folder {} for static files cannot be read: {source}", .folder.display())]
-    Assets {
-        /// Which folder.
-        folder: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    /// Static files.
+    #[error(transparent)]
+    Assets(#[from] AssetsError),
     /// The address in the environment is none.
     #[error("PARTYRS_ADDR is {0:?}, but must be an address and a port, such as 127.0.0.1:1999")]
     Addr(String),
@@ -193,7 +188,7 @@ pub(crate) struct State {
     pub(crate) engine: Arc<dyn StorageEngine>,
     pub(crate) calls: Arc<dyn RoomHost>,
     pub(crate) alarms: Arc<Alarms>,
-    pub(crate) assets: Option<Assets>,
+    pub(crate) assets: Option<Site>,
     pub(crate) prefix: String,
     pub(crate) tls: Option<Tls>,
     allowed_origins: Option<Vec<Origin>>,
@@ -372,10 +367,12 @@ impl Builder {
         self
     }
 
-    /// Serves the files of `folder` by GET and HEAD for what is no room; `/` is its
-    /// `index.html`. Dot files are never served. What is not there is answered 404 `Not found`.
-    pub fn assets(mut self, folder: impl AsRef<Path>) -> Self {
-        self.assets = Some(folder.as_ref().to_owned());
+    /// Serves these files by GET and HEAD for what is no room: a folder, `.assets("public")`, or
+    /// what else [`Assets`] can be. `/` is its `index.html`. Dot files are never served. What is
+    /// not there is answered 404, with its `404.html` if there is one. Called again, it replaces
+    /// what was given.
+    pub fn assets(mut self, assets: impl Into<Assets>) -> Self {
+        self.assets = Some(assets.into());
         self
     }
 
@@ -503,8 +500,8 @@ impl Builder {
         for party in &mut self.parties {
             party.configure(&self.config)?;
         }
-        if let Some(folder) = &self.assets {
-            open_assets(folder)?;
+        if let Some(assets) = &self.assets {
+            assets.open()?;
         }
         Ok(Host { builder: self })
     }
@@ -514,7 +511,7 @@ impl Builder {
             Some(engine) => engine,
             None => Arc::new(RedbEngine::open(&self.data)?),
         };
-        let assets = self.assets.as_deref().map(open_assets).transpose()?;
+        let assets = self.assets.as_ref().map(Assets::open).transpose()?;
         let allowed_origins = read_origins(self.allowed_origins.as_deref())?;
         let tls = self.tls.map(Tls::open).transpose()?;
         let registry = Registry::new(&self.config, &self.clock).map_err(HostError::System)?;
@@ -686,10 +683,6 @@ async fn drain_rooms(state: &Arc<State>, connections_count: usize) {
 fn read_origins(origins: Option<&[String]>) -> Result<Option<Vec<Origin>>, HostError> {
     let read = |text: &String| Origin::parse(text).ok_or_else(|| HostError::Origin(text.clone()));
     origins.map(|origins| origins.iter().map(read).collect()).transpose()
-}
-
-fn open_assets(folder: &Path) -> Result<Assets, HostError> {
-    Assets::open(folder).map_err(|(folder, source)| HostError::Assets { folder, source })
 }
 
 /// Raises the descriptor limit as far as the system lets us, and leaves some for other things.

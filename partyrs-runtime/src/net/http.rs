@@ -59,11 +59,16 @@ fn target(state: &State, party: &str, room: RoomId, remote_addr: SocketAddr) -> 
     Some(Target { party, address, remote_addr })
 }
 
+/// What is no room: a static file, else a page that says so, else a text.
 async fn elsewhere<B>(state: &State, request: Request<B>) -> Response<Body> {
     let request = request.map(|_| ());
-    let method = request.method().clone();
     if let Some(assets) = &state.assets
-        && let Some(response) = assets.find(&method, request).await
+        && let Some(response) = assets.find(&request).await
+    {
+        return response;
+    }
+    if let Some(assets) = &state.assets
+        && let Some(response) = assets.instead(&request).await
     {
         return response;
     }
