@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::alarms::{Alarms, wake_rooms};
-use crate::assets::Assets;
+use crate::assets::{Assets, AssetsError, Site};
 use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
@@ -55,7 +55,7 @@ pub struct Builder {
     lobbies: Vec<Arc<dyn Hooks>>,
     crons: Vec<CronSetting>,
     env: Env,
-    assets: Option<PathBuf>,
+    assets: Option<Assets>,
     engine: Option<Arc<dyn StorageEngine>>,
     data: PathBuf,
     prefix: String,
@@ -139,14 +139,9 @@ pub enum HostError {
     /// A limit.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The folder of static files.
-    #[error("folder {} for static files cannot be read: {source}", .folder.display())]
-    Assets {
-        /// Which folder.
-        folder: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    /// Static files.
+    #[error(transparent)]
+    Assets(#[from] AssetsError),
     /// The address in the environment is none.
     #[error("PARTYRS_ADDR is {0:?}, but must be an address and a port, such as 127.0.0.1:1999")]
     Addr(String),
@@ -211,7 +206,7 @@ pub(crate) struct State {
     pub(crate) engine: Arc<dyn StorageEngine>,
     pub(crate) calls: Arc<dyn RoomHost>,
     pub(crate) alarms: Arc<Alarms>,
-    pub(crate) assets: Option<Assets>,
+    pub(crate) assets: Option<Site>,
     pub(crate) lobby: Option<Lobby>,
     pub(crate) prefix: String,
     pub(crate) tls: Option<Tls>,
@@ -454,10 +449,12 @@ impl Builder {
         self
     }
 
-    /// Serves the files of `folder` by GET and HEAD for what is no room; `/` is its
-    /// `index.html`. Dot files are never served. What is not there is answered 404 `Not found`.
-    pub fn assets(mut self, folder: impl AsRef<Path>) -> Self {
-        self.assets = Some(folder.as_ref().to_owned());
+    /// Serves these files by GET and HEAD for what is no room: a folder, `.assets("public")`, or
+    /// what else [`Assets`] can be. `/` is its `index.html`. Dot files are never served. What is
+    /// not there is answered 404, with its `404.html` if there is one. Called again, it replaces
+    /// what was given.
+    pub fn assets(mut self, assets: impl Into<Assets>) -> Self {
+        self.assets = Some(assets.into());
         self
     }
 
@@ -607,8 +604,8 @@ impl Builder {
         for party in &mut self.parties {
             party.configure(&self.config)?;
         }
-        if let Some(folder) = &self.assets {
-            open_assets(folder)?;
+        if let Some(assets) = &self.assets {
+            assets.open()?;
         }
         Ok(Host { builder: self })
     }
@@ -618,7 +615,7 @@ impl Builder {
             Some(engine) => engine,
             None => Arc::new(RedbEngine::open(&self.data)?),
         };
-        let assets = self.assets.as_deref().map(open_assets).transpose()?;
+        let assets = self.assets.as_ref().map(Assets::open).transpose()?;
         let allowed_origins = read_origins(self.allowed_origins.as_deref())?;
         let tls = self.tls.map(Tls::open).transpose()?;
         let cors = read_cors(self.cors.as_ref())?;
@@ -814,10 +811,6 @@ fn read_origins(origins: Option<&[String]>) -> Result<Option<Vec<Origin>>, HostE
 
 fn read_cors(cors: Option<&Cors>) -> Result<Option<Policy>, HostError> {
     cors.map(|cors| cors.policy().map_err(HostError::CorsOrigin)).transpose()
-}
-
-fn open_assets(folder: &Path) -> Result<Assets, HostError> {
-    Assets::open(folder).map_err(|(folder, source)| HostError::Assets { folder, source })
 }
 
 /// Raises the descriptor limit as far as the system lets us, and leaves some for other things.

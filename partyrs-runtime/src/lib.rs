@@ -9,7 +9,8 @@
 //! fails is told to nobody else.
 //!
 //! The feature `testing` (off by default) adds `testing::TestHost`: a real host on a free
-//! port, with a clock that the test moves.
+//! port, with a clock that the test moves. The feature `embed` (off by default) adds
+//! `Assets::embedded`: static files from the binary itself, put there by the crate `rust-embed`.
 
 mod alarms;
 mod assets;
@@ -39,6 +40,7 @@ mod transport;
 mod waits;
 mod wire;
 
+pub use assets::{Assets, AssetsError};
 pub use config::{Config, ConfigError};
 pub use cron::CronError;
 pub use host::{Builder, Host, HostError};

@@ -168,7 +168,9 @@ async fn every_answer_has_the_headers_refusals_and_errors_too() {
     ] {
         // With and without an origin: what is kept of an answer may be given to a page later.
         for headers in [&PREFLIGHT[..1], &[]] {
-            let answer = ask(&host, request, headers).await;
+            let mut answer = ask(&host, request, headers).await;
+            // That of the files' own.
+            answer.2.retain(|header| header != "vary: accept-encoding");
             assert_eq!((answer.0, answer.2), (status, ANY.map(str::to_owned).to_vec()), "{request}");
         }
     }

@@ -161,7 +161,7 @@ fn every_setting_of_the_host_has_a_case() {
 /// Each setting just within its range and just outside of it.
 #[test]
 fn a_setting_out_of_its_range_is_refused_by_name_with_the_range() {
-    let build = |set: fn(&mut Config, usize), value| {
+    let build = |set: SetCount, value| {
         Host::builder().party::<Everybody>("main").config(|config| set(config, value)).build()
     };
     for (name, set, least, most, legal) in COUNTS {
@@ -192,18 +192,6 @@ fn a_time_of_zero_is_refused_by_name() {
             let builder = Host::builder().party::<Everybody>("main");
             assert!(builder.config(|config| set(config, legal)).build().is_ok(), "{name} {legal:?}");
         }
-    }
-}
-
-#[test]
-fn a_folder_of_files_that_cannot_be_read_is_refused_by_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("file");
-    std::fs::write(&file, "").unwrap();
-    for wrong in [folder.path().join("nothing"), file] {
-        let text = refusal(|builder| builder.assets(&wrong));
-        let named = format!("folder {} for static files cannot be read: ", wrong.display());
-        assert!(text.starts_with(&named), "{text}");
     }
 }
 

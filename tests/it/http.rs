@@ -1,6 +1,5 @@
 //! Plain HTTP to a room (wire rows 8 to 17).
 
-mod files;
 pub(crate) mod raw;
 
 use std::sync::Arc;

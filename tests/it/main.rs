@@ -7,6 +7,7 @@
 mod addresses;
 mod admin;
 mod alarms;
+mod assets;
 mod attacks;
 mod bodies;
 mod calls;

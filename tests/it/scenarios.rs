@@ -11,7 +11,7 @@
 //! * 3: `http::a_party_without_on_request_answers_404`. 404, not 500: the room has no such resource.
 //! * 4: `addresses::the_short_address_is_that_of_main_or_else_of_the_first_party`,
 //!   `host::a_host_without_a_party_is_refused_with_an_example`. No party must be called `main`.
-//! * 5: `http::files::files_are_served_with_their_type_and_index_html_for_a_folder`.
+//! * 5: `assets::files_are_served_with_their_type_and_index_html_for_a_folder`.
 //! * 6: `addresses::an_unknown_party_is_404_by_name_for_upgrades_too`.
 //! * 8: `addresses::what_names_no_room_is_not_found_and_opens_none`. They end as 404 while there is
 //!   no `on_fetch`.

@@ -76,21 +76,26 @@ fn target(state: &State, party: &str, room: RoomId, remote_addr: SocketAddr) -> 
     Some(Target { party, address, remote_addr })
 }
 
-/// What is no room: a static file, else what the lobby says.
+/// What is no room: a static file, else what the lobby says, else a page that says so, else a text.
 async fn elsewhere<B>(state: &State, request: Request<B>, remote_addr: SocketAddr) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (parts, body) = request.into_parts();
-    if let Some(assets) = &state.assets {
-        let request = Request::from_parts(parts.clone(), ());
-        if let Some(response) = assets.find(&parts.method, request).await {
-            return response;
-        }
+    let asked = Request::from_parts(parts.clone(), ());
+    if let Some(assets) = &state.assets
+        && let Some(response) = assets.find(&asked).await
+    {
+        return response;
     }
     if let Some(lobby) = &state.lobby
         && let Some(response) = to_lobby(state, lobby, parts, body, remote_addr).await
+    {
+        return response;
+    }
+    if let Some(assets) = &state.assets
+        && let Some(response) = assets.instead(&asked).await
     {
         return response;
     }
