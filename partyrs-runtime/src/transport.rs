@@ -36,7 +36,6 @@ pub(crate) enum Transport {
     /// Registered with no runtime.
     Tcp(StdTcpStream),
     /// Registered with no runtime.
-    #[expect(dead_code, reason = "sockets from room to room will come by it")]
     Unix(StdUnixStream),
     /// Whatever else; it may belong to another runtime, which must go on then.
     #[cfg_attr(not(test), expect(dead_code, reason = "TLS and hosts inside other servers come by it"))]
@@ -134,7 +133,7 @@ impl WriteHalf {
     pub(crate) fn try_flush(&self) -> io::Result<bool> {
         match self {
             Self::Tcp(_) | Self::Unix(_) => Ok(true),
-            Self::Polled(polled) => match polled.poll(|stream, cx| stream.poll_flush(cx)) {
+            Self::Polled(polled) => match polled.poll(AsyncWrite::poll_flush) {
                 Poll::Ready(flushed) => flushed.map(|()| true),
                 Poll::Pending => Ok(false),
             },
@@ -179,7 +178,7 @@ impl WriteHalf {
             Self::Unix(half) => Poll::Ready(SockRef::from(half.as_ref()).shutdown(Shutdown::Write)),
             Self::Polled(polled) => {
                 polled.tasks.writer.register(cx.waker());
-                polled.poll(|stream, cx| stream.poll_shutdown(cx))
+                polled.poll(AsyncWrite::poll_shutdown)
             }
         }
     }
@@ -222,7 +221,7 @@ impl Polled {
     /// turn, and none of them is to be taken for full because of the others.
     fn poll<T>(
         &self,
-        mut poll: impl FnMut(Pin<&mut (dyn Duplex + Send)>, &mut Context<'_>) -> Poll<T>,
+        mut poll: impl FnMut(Pin<&mut (dyn Duplex + Send + 'static)>, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         let mut stream = self.stream.borrow_mut();
         let once = pin!(unconstrained(poll_fn(|cx| poll(stream.as_mut(), cx))));

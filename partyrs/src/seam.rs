@@ -27,10 +27,14 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::frame::{Frame, WhenBehind};
 use crate::handle::CallError;
+use crate::head::Head;
 use crate::ledger::{Ledger, Undo};
 use crate::request::Request;
 use crate::response::Response;
 use crate::room::Room;
+pub use crate::running::InHook;
+use crate::socket::Socket;
+pub use crate::socket::{Forward, Outgoing, SocketEnd};
 use crate::storage::{Commit, CommitError, Opened, StorageEngine, StorageLimits};
 
 /// What a host lends to its rooms.
@@ -45,6 +49,10 @@ pub trait RoomHost: fmt::Debug + Send + Sync {
     /// `on_request` answers. Dropping the future does not stop the hook.
     fn fetch(&self, callee: RoomAddress, request: Request)
     -> BoxFuture<'static, Result<Response, CallError>>;
+
+    /// Opens a WebSocket to the room `callee`, opening the room if it is closed: `head` is that
+    /// of the upgrade request, and no before-hook runs. It does not wait for the room.
+    fn socket(&self, callee: RoomAddress, head: Head) -> BoxFuture<'static, Result<Socket, CallError>>;
 
     /// What time it is, for [`Room::now`] and alarms.
     fn now(&self) -> SystemTime;
@@ -110,6 +118,8 @@ pub enum Effect {
         /// Code and reason, if any.
         close: Option<CloseFrame>,
     },
+    /// Something for a socket to another room.
+    Forward(Forward),
     /// A task to be started.
     Spawn(Task),
     /// A reply to be given.
@@ -156,6 +166,11 @@ impl Caller {
     #[must_use]
     pub fn has_unsynced_writes(&self) -> bool {
         self.ledger.has_open_writes()
+    }
+
+    /// Adds output of the running hook.
+    pub(crate) fn emit(&self, effect: Effect) {
+        self.ledger.emit(effect);
     }
 
     /// Waits until the commits of the room's earlier hooks are on disk. If one fails, the
@@ -402,6 +417,7 @@ impl Output {
         FIXED_BYTES
             + match &self.effect {
                 Effect::Broadcast { frame, .. } | Effect::Send { frame, .. } => frame.len(),
+                Effect::Forward(forward) => forward.len_bytes(),
                 Effect::Close { .. } | Effect::Spawn(_) | Effect::Reply(_) => 0,
             }
     }
@@ -413,6 +429,7 @@ impl fmt::Debug for Output {
             Effect::Broadcast { .. } => "broadcast",
             Effect::Send { .. } => "send",
             Effect::Close { .. } => "close",
+            Effect::Forward(_) => "forward",
             Effect::Spawn(_) => "spawn",
             Effect::Reply(_) => "reply",
         };

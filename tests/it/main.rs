@@ -32,5 +32,6 @@ mod rollback;
 mod scenarios;
 mod script;
 mod shutdown;
+mod sockets;
 mod storage;
 mod upgrade;

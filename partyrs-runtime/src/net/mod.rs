@@ -7,4 +7,5 @@ pub(crate) mod linger;
 pub(crate) mod listener;
 pub(crate) mod origin;
 pub(crate) mod route;
+pub(crate) mod socket;
 pub(crate) mod upgrade;
