@@ -5,30 +5,22 @@
 //! what it has written, so a call that would show it to others is refused.
 
 use std::any::TypeId;
-use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
-use partyrs::seam::{Caller, RoomHost, Work};
+use partyrs::seam::{Caller, InHook, RoomHost, Work};
 use partyrs::storage::StorageEngine;
-use partyrs::{CallError, PartyName, Request, Response, RoomAddress};
+use partyrs::{CallError, Head, PartyName, Request, Response, RoomAddress, Socket};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::event::RoomEvent;
 use crate::host::State;
+use crate::net::socket;
 use crate::waits::{Waiting, Waits};
-
-thread_local! {
-    /// The room whose hook is being polled on this thread.
-    static RUNNING: RefCell<Option<Arc<Caller>>> = const { RefCell::new(None) };
-}
-
-/// Marks the room whose hook is polled, as long as it lives.
-pub(crate) struct InHook(Option<Arc<Caller>>);
 
 /// What the host lends to its rooms.
 pub(crate) struct Calls {
@@ -54,7 +46,7 @@ impl Calls {
         event: RoomEvent,
         answer: impl Future<Output = Result<T, CallError>> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, CallError>> {
-        let caller = RUNNING.with_borrow(Clone::clone);
+        let caller = InHook::running();
         let (state, waits) = (self.state.upgrade(), Arc::clone(&self.waits));
         let runtime = self.runtime.clone();
         Box::pin(async move {
@@ -121,23 +113,27 @@ impl RoomHost for Calls {
         })
     }
 
+    fn socket(&self, callee: RoomAddress, head: Head) -> BoxFuture<'static, Result<Socket, CallError>> {
+        let caller = InHook::running();
+        let (state, runtime) = (self.state.upgrade(), self.runtime.clone());
+        Box::pin(async move {
+            let Some(state) = state else { return Err(CallError::Unavailable) };
+            if let Some(caller) = caller {
+                if caller.has_unsynced_writes() {
+                    return Err(CallError::Unsynced);
+                }
+                // Nobody's hook is waited for, so there is no circle to be refused.
+                caller.landed().await;
+            }
+            socket::open(&state, &runtime, callee, head)
+        })
+    }
+
     fn call(&self, callee: RoomAddress, work: Box<dyn Work>) -> BoxFuture<'static, Result<(), CallError>> {
         let (reply, answer) = oneshot::channel();
         // The room drops a call unanswered only if it ends in the middle of it.
         let answer = async { answer.await.unwrap_or(Err(CallError::Failed)) };
         self.deliver(callee, RoomEvent::Run { work, reply }, answer)
-    }
-}
-
-impl InHook {
-    pub(crate) fn of(room: &Arc<Caller>) -> Self {
-        Self(RUNNING.replace(Some(Arc::clone(room))))
-    }
-}
-
-impl Drop for InHook {
-    fn drop(&mut self) {
-        RUNNING.set(self.0.take());
     }
 }
 

@@ -3,6 +3,7 @@
 //! The builder collects and checks; `State` is what all requests and rooms share; `serve`
 //! runs until the program is told to stop.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
@@ -227,7 +228,11 @@ struct Places {
 
 /// One connection's place; free again when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Ticket(Arc<Places>);
+pub(crate) struct Ticket {
+    places: Arc<Places>,
+    /// Whoever wants to know when it is free again.
+    told: Option<oneshot::Sender<Infallible>>,
+}
 
 /// A host that is set up and accepts no connection yet.
 #[derive(Debug)]
@@ -684,7 +689,7 @@ impl State {
             tracing::warn!(connections_max = places.max, "connection refused, the host is full");
             return None;
         }
-        Some(Ticket(Arc::clone(places)))
+        Some(Ticket { places: Arc::clone(places), told: None })
     }
 
     /// Number of WebSockets.
@@ -693,9 +698,18 @@ impl State {
     }
 }
 
+impl Ticket {
+    /// Ends, by its error, when the place is free again.
+    pub(crate) fn told(&mut self) -> oneshot::Receiver<Infallible> {
+        let (told, gone) = oneshot::channel();
+        self.told = Some(told);
+        gone
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.0.taken_count.fetch_sub(1, Ordering::Relaxed);
+        self.places.taken_count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

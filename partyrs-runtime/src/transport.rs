@@ -39,7 +39,6 @@ pub(crate) enum Transport {
     /// Registered with no runtime.
     Tcp(StdTcpStream),
     /// Registered with no runtime.
-    #[expect(dead_code, reason = "sockets from room to room will come by it")]
     Unix(StdUnixStream),
     /// Its socket is registered with no runtime.
     Tls(Box<TlsStream<Movable>>),
@@ -149,7 +148,7 @@ impl WriteHalf {
     pub(crate) fn try_flush(&self) -> io::Result<bool> {
         match self {
             Self::Tcp(_) | Self::Unix(_) => Ok(true),
-            Self::Polled(polled) => match polled.poll(|stream, cx| stream.poll_flush(cx)) {
+            Self::Polled(polled) => match polled.poll(AsyncWrite::poll_flush) {
                 Poll::Ready(flushed) => flushed.map(|()| true),
                 Poll::Pending => Ok(false),
             },
@@ -194,7 +193,7 @@ impl WriteHalf {
             Self::Unix(half) => Poll::Ready(SockRef::from(half.as_ref()).shutdown(Shutdown::Write)),
             Self::Polled(polled) => {
                 polled.tasks.writer.register(cx.waker());
-                polled.poll(|stream, cx| stream.poll_shutdown(cx))
+                polled.poll(AsyncWrite::poll_shutdown)
             }
         }
     }
@@ -237,7 +236,7 @@ impl Polled {
     /// turn, and none of them is to be taken for full because of the others.
     fn poll<T>(
         &self,
-        mut poll: impl FnMut(Pin<&mut (dyn Duplex + Send)>, &mut Context<'_>) -> Poll<T>,
+        mut poll: impl FnMut(Pin<&mut (dyn Duplex + Send + 'static)>, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         let mut stream = self.stream.borrow_mut();
         let once = pin!(unconstrained(poll_fn(|cx| poll(stream.as_mut(), cx))));

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use http::Uri;
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
@@ -22,6 +23,7 @@ use crate::response::Response;
 use crate::room::Room;
 use crate::seam::{RoomHost, Work};
 use crate::server::PartyServer;
+use crate::socket::Socket;
 
 /// An address of a room served by `S`: cheap to clone, free to move to any task or thread.
 ///
@@ -65,9 +67,12 @@ pub enum CallError {
     /// be taken back.
     #[error("a hook that has written calls another room only after storage().sync(), or before it writes")]
     Unsynced,
-    /// The URI of a request to a room is no path.
-    #[error("the URI of a request to a room must be a path that begins with /")]
+    /// The URI of a request or a socket to a room is no path.
+    #[error("the URI of a request or a socket to a room must be a path that begins with /")]
     Uri,
+    /// The connection id that a socket asks for is too long.
+    #[error("`_pk` in the path of a socket is longer than 256 bytes")]
+    ConnectionId,
     /// What could not be sent has no frame form.
     #[error("message has no frame form")]
     Encode,
@@ -160,13 +165,61 @@ impl<S: PartyServer> RoomHandle<S> {
     pub async fn fetch(&self, request: http::Request<impl Into<Bytes>>) -> Result<Response, CallError> {
         let (mut parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
-        let room = percent_encode(self.address.room.as_str().as_bytes(), SEGMENT);
-        let uri = format!("/parties/{}/{room}{path}", self.address.party);
         let is_path = path.starts_with('/') && parts.uri.authority().is_none();
-        parts.uri = uri.parse().ok().filter(|_| is_path).ok_or(CallError::Uri)?;
+        parts.uri = self.uri(path).filter(|_| is_path).ok_or(CallError::Uri)?;
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let request = Request::new(Head::new(parts), body.into(), local);
         self.host.fetch(self.address.clone(), request).await
+    }
+
+    /// Opens a WebSocket to the room, which sees a connection like any other: hooks, tags,
+    /// state, limits. No before-hook runs, its `remote_addr` is 127.0.0.1 and port 0, and its id is random.
+    ///
+    /// It does not wait for the room. If that cannot start, or there are too many rooms, the
+    /// [`Socket`] ends, with 1011 or 1013. A room may open one to itself. It takes a place
+    /// among `connections_max` and two descriptors.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Unsynced`] in a hook that has written and not synced; a hook waits here for
+    /// the commits of its room's earlier hooks. [`CallError::Unavailable`] if there is no place
+    /// for another connection, or the host shuts down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens nothing.
+    pub async fn socket(&self) -> Result<Socket, CallError> {
+        self.open_socket("").await
+    }
+
+    /// As [`RoomHandle::socket`], at a path below the room, such as `/?_pk=bot` or
+    /// `/stream?since=7`: the room sees it behind its own address, and `_pk` is the connection's id.
+    ///
+    /// # Errors
+    ///
+    /// As [`RoomHandle::socket`]; [`CallError::Uri`] if it is no path, and
+    /// [`CallError::ConnectionId`] if `_pk` is longer than 256 bytes.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`RoomHandle::socket`].
+    pub async fn socket_at(&self, path: &str) -> Result<Socket, CallError> {
+        if !path.starts_with('/') {
+            return Err(CallError::Uri);
+        }
+        self.open_socket(path).await
+    }
+
+    async fn open_socket(&self, path: &str) -> Result<Socket, CallError> {
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.uri = self.uri(path).ok_or(CallError::Uri)?;
+        self.host.socket(self.address.clone(), Head::new(parts)).await
+    }
+
+    /// The room's address in a URL, and what follows it.
+    fn uri(&self, path: &str) -> Option<Uri> {
+        let room = percent_encode(self.address.room.as_str().as_bytes(), SEGMENT);
+        format!("/parties/{}/{room}{path}", self.address.party).parse().ok()
     }
 
     /// Broadcasts to the open connections of the room; returns for how many it is meant.

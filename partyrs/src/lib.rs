@@ -34,8 +34,10 @@ pub mod prelude;
 mod request;
 mod response;
 mod room;
+mod running;
 pub mod seam;
 mod server;
+mod socket;
 pub mod storage;
 pub mod testing;
 
@@ -60,6 +62,7 @@ pub use request::{BodyStream, Request};
 pub use response::{Body, BodyError, Response};
 pub use room::Room;
 pub use server::PartyServer;
+pub use socket::{Socket, SocketError, SocketSender};
 
 /// Derives [`FromFrame`](trait@FromFrame) for an enum, one variant for each message, or for a struct.
 ///

@@ -16,5 +16,6 @@ pub use crate::request::Request;
 pub use crate::response::Response;
 pub use crate::room::Room;
 pub use crate::server::PartyServer;
+pub use crate::socket::{Socket, SocketSender};
 pub use crate::storage::List;
 pub use partyrs_macros::{FromFrame, IntoFrame};

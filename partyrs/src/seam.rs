@@ -28,10 +28,14 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::frame::{Frame, WhenBehind};
 use crate::handle::CallError;
+use crate::head::Head;
 use crate::ledger::{Ledger, Undo};
 use crate::request::Request;
 use crate::response::Response;
 use crate::room::Room;
+pub use crate::running::InHook;
+use crate::socket::Socket;
+pub use crate::socket::{Forward, Outgoing, SocketEnd};
 use crate::storage::{Commit, CommitError, Opened, StorageEngine, StorageLimits};
 
 /// What a host lends to its rooms.
@@ -46,6 +50,10 @@ pub trait RoomHost: fmt::Debug + Send + Sync {
     /// `on_request` answers. Dropping the future does not stop the hook.
     fn fetch(&self, callee: RoomAddress, request: Request)
     -> BoxFuture<'static, Result<Response, CallError>>;
+
+    /// Opens a WebSocket to the room `callee`, opening the room if it is closed: `head` is that
+    /// of the upgrade request, and no before-hook runs. It does not wait for the room.
+    fn socket(&self, callee: RoomAddress, head: Head) -> BoxFuture<'static, Result<Socket, CallError>>;
 
     /// What time it is, for [`Room::now`] and alarms.
     fn now(&self) -> SystemTime;
@@ -111,6 +119,8 @@ pub enum Effect {
         /// Code and reason, if any.
         close: Option<CloseFrame>,
     },
+    /// Something for a socket to another room.
+    Forward(Forward),
     /// A task to be started.
     Spawn(Task),
     /// A reply to be given.
@@ -159,6 +169,11 @@ impl Caller {
     #[must_use]
     pub fn has_unsynced_writes(&self) -> bool {
         self.ledger.has_open_writes()
+    }
+
+    /// Adds output of the running hook.
+    pub(crate) fn emit(&self, effect: Effect) {
+        self.ledger.emit(effect);
     }
 
     /// Waits until the commits of the room's earlier hooks are on disk. If one fails, the
@@ -437,6 +452,7 @@ impl Output {
             + match &self.effect {
                 Effect::Broadcast { frame, .. } | Effect::Send { frame, .. } => frame.len(),
                 Effect::Chunk(chunk) => chunk.len_bytes(),
+                Effect::Forward(forward) => forward.len_bytes(),
                 Effect::Close { .. } | Effect::Spawn(_) | Effect::Reply(_) => 0,
             }
     }
@@ -448,6 +464,7 @@ impl fmt::Debug for Output {
             Effect::Broadcast { .. } => "broadcast",
             Effect::Send { .. } => "send",
             Effect::Close { .. } => "close",
+            Effect::Forward(_) => "forward",
             Effect::Spawn(_) => "spawn",
             Effect::Reply(_) => "reply",
             Effect::Chunk(_) => "chunk",

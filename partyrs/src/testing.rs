@@ -4,6 +4,7 @@
 //! engine in memory, in the test's own task: what a hook sent is there when the call returns.
 
 use std::any::{Any, TypeId};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -33,8 +34,12 @@ use crate::options::DuplicateIds;
 use crate::request::{BodyStream, Request};
 use crate::response::Response;
 use crate::room::Room;
-use crate::seam::{ConnectionKey, Delivered, Effect, Hosted, NewConnection, RoomHost, Task, Work};
+use crate::seam::{
+    ConnectionKey, Delivered, Effect, Hosted, InHook, NewConnection, Outgoing, RoomHost, SocketEnd, Task,
+    Work,
+};
 use crate::server::PartyServer;
+use crate::socket::Socket;
 use crate::storage::{MemoryEngine, Opened, StorageEngine, StorageLimits};
 
 /// One room served by `S`, of the party `main`, without sockets. It starts with the first event.
@@ -100,6 +105,8 @@ struct Open<S> {
 struct Inbox {
     frames: Vec<Frame>,
     close: Option<Option<CloseFrame>>,
+    /// Where frames go instead, if a handle opened the connection.
+    socket: Option<SocketEnd>,
 }
 
 /// What the clock of a room shows at first, from 1970 on.
@@ -121,8 +128,23 @@ struct Calls {
 
 /// What a handle brought.
 enum Call {
-    Work { work: Box<dyn Work>, reply: oneshot::Sender<Result<(), CallError>> },
-    Request { request: Box<Request>, reply: oneshot::Sender<Result<Response, CallError>> },
+    Work {
+        work: Box<dyn Work>,
+        reply: oneshot::Sender<Result<(), CallError>>,
+    },
+    Request {
+        request: Box<Request>,
+        reply: oneshot::Sender<Result<Response, CallError>>,
+    },
+    Socket {
+        head: Head,
+        end: SocketEnd,
+    },
+    /// A connection of a socket has been closed by the room.
+    Left {
+        client: TestConnection,
+        close: Close,
+    },
 }
 
 impl<S: PartyServer> TestRoom<S> {
@@ -182,7 +204,16 @@ impl<S: PartyServer> TestRoom<S> {
     /// # Errors
     ///
     /// As [`TestRoom::join`].
-    pub async fn join_with(&mut self, id: &str, mut head: Head) -> Result<TestConnection> {
+    pub async fn join_with(&mut self, id: &str, head: Head) -> Result<TestConnection> {
+        self.join_to(id, head, Arc::default()).await
+    }
+
+    async fn join_to(
+        &mut self,
+        id: &str,
+        mut head: Head,
+        inbox: Arc<Mutex<Inbox>>,
+    ) -> Result<TestConnection> {
         let open = self.started().await?;
         let new = NewConnection {
             id: ConnectionId::new(id),
@@ -194,13 +225,14 @@ impl<S: PartyServer> TestRoom<S> {
         };
         let id = new.id.clone();
         let (key, joined) = open.hosted.join(new);
-        let inbox = Arc::new(Mutex::default());
         open.inboxes.insert(key, (joined, Arc::clone(&inbox)));
         let context = ConnectContext::new(head);
         if let Err(error) = self.welcome(key, &context).await {
             if let Some(open) = &mut self.open {
                 open.hosted.leave(key);
+                open.inboxes.remove(&key);
             }
+            inboxed(&inbox).end_socket(Close::new(1011, "Connection refused by an error", true));
             return Err(error);
         }
         Ok(TestConnection { key, id, inbox })
@@ -242,6 +274,7 @@ impl<S: PartyServer> TestRoom<S> {
         let link = Arc::clone(&self.link);
         let open = self.started().await?;
         let Some((connection, last_of_id)) = open.hosted.leave(client.key) else { return Ok(()) };
+        open.inboxes.remove(&client.key);
         let close = Close { last_of_id, ..close };
         let Open { hosted, server, .. } = open;
         let result = drive(hosted, &link, server.on_close(hosted.room(), &connection, &close)).await;
@@ -277,6 +310,7 @@ impl<S: PartyServer> TestRoom<S> {
                 Beside::Nothing => return first,
                 Beside::TaskEnded(result) => first = first.and(self.ended(Hook::Task, None, result).await),
                 Beside::Called(call) => first = first.and(self.answer(call).await),
+                Beside::Said(client, outgoing) => first = first.and(self.hear(&client, outgoing).await),
             }
         }
     }
@@ -371,13 +405,14 @@ impl<S: PartyServer> TestRoom<S> {
                 open.hosted.seal();
                 land_commits(&open.hosted, &link);
                 let close = CloseFrame::new(1011, "Room failed to start")?;
-                open.inboxes.values().for_each(|(_, inbox)| inboxed(inbox).close = Some(Some(close.clone())));
+                open.inboxes.values().for_each(|(_, inbox)| drop(inboxed(inbox).end(Some(close.clone()))));
                 Err(error)
             }
         }
     }
 
-    /// An address of the room. Work that it brings is done by [`TestRoom::settle`].
+    /// An address of the room. Work that it brings is done by [`TestRoom::settle`]: calls, and
+    /// what is sent on its sockets.
     #[must_use]
     pub fn handle(&self) -> RoomHandle<S> {
         RoomHandle::new(self.address.clone(), Arc::clone(&self.link) as Arc<dyn RoomHost>)
@@ -462,6 +497,31 @@ impl<S: PartyServer> TestRoom<S> {
                     Err(error)
                 }
             },
+            Call::Socket { head, end } => {
+                self.ids_count += 1;
+                let id = head.query("_pk").filter(|id| !id.is_empty()).map(Cow::into_owned);
+                let id = id.unwrap_or_else(|| format!("socket-{}", self.ids_count));
+                let inbox = Arc::new(Mutex::new(Inbox { socket: Some(end), ..Inbox::default() }));
+                let joined = self.join_to(&id, head, Arc::clone(&inbox)).await;
+                if joined.is_err() {
+                    // Unless it was told otherwise already.
+                    inboxed(&inbox).end_socket(Close::new(1011, "Room failed to start", true));
+                }
+                joined.map(drop)
+            }
+            Call::Left { client, close } => self.leave(&client, close).await,
+        }
+    }
+
+    /// What the owner of a socket sent.
+    async fn hear(&mut self, client: &TestConnection, outgoing: Outgoing) -> Result<()> {
+        match outgoing {
+            Outgoing::Frame(frame) => self.send(client, frame).await,
+            Outgoing::Close(close) => {
+                let close = Close::new(close.code(), close.reason(), true);
+                inboxed(&client.inbox).end_socket(close.clone());
+                self.leave(client, close).await
+            }
         }
     }
 
@@ -537,10 +597,14 @@ impl<S: PartyServer> TestRoom<S> {
                     }
                 }
                 Effect::Close { to, close } => {
-                    if let Some((_, inbox)) = open.inboxes.remove(&to) {
-                        inboxed(&inbox).close = Some(close);
+                    let Some((_, inbox)) = open.inboxes.remove(&to) else { continue };
+                    let answer = inboxed(&inbox).end(close);
+                    if let (Some(close), Some(connection)) = (answer, open.hosted.connection(to)) {
+                        let client = TestConnection { key: to, id: connection.id().clone(), inbox };
+                        self.link.push(Call::Left { client, close });
                     }
                 }
+                Effect::Forward(forward) => forward.leave(),
                 Effect::Spawn(task) => open.tasks.push(task),
                 Effect::Reply(reply) => reply(Delivered::Durable),
                 // Nothing is limited here, so every reader keeps up.
@@ -555,6 +619,7 @@ enum Beside {
     Nothing,
     TaskEnded(Result<()>),
     Called(Call),
+    Said(TestConnection, Outgoing),
 }
 
 impl<S> Open<S> {
@@ -566,6 +631,15 @@ impl<S> Open<S> {
             }
             calls.waker = Some(cx.waker().clone());
             drop(calls);
+            for (key, (_, inbox)) in &self.inboxes {
+                let outgoing = inboxed(inbox).socket.as_ref().map(|end| end.poll_outgoing(cx));
+                if let (Some(Poll::Ready(outgoing)), Some(connection)) =
+                    (outgoing, self.hosted.connection(*key))
+                {
+                    let (key, id, inbox) = (*key, connection.id().clone(), Arc::clone(inbox));
+                    return Poll::Ready(Beside::Said(TestConnection { key, id, inbox }, outgoing));
+                }
+            }
             match Pin::new(&mut self.tasks).poll_next(cx) {
                 Poll::Ready(Some(result)) => Poll::Ready(Beside::TaskEnded(result)),
                 Poll::Ready(None) => Poll::Ready(Beside::Nothing),
@@ -599,9 +673,25 @@ impl TestConnection {
 
 impl Inbox {
     fn take(&mut self, frame: Frame) {
-        if self.close.is_none() {
-            self.frames.push(frame);
+        match &self.socket {
+            Some(socket) => socket.push(frame),
+            None if self.close.is_none() => self.frames.push(frame),
+            None => {}
         }
+    }
+
+    /// The room has closed it. Returns what the owner of a socket answers.
+    fn end(&mut self, close: Option<CloseFrame>) -> Option<Close> {
+        let (code, reason) = close.as_ref().map_or((1005, ""), |close| (close.code(), close.reason()));
+        let answer = self.end_socket(Close::new(code, reason, true));
+        self.close = Some(close);
+        answer
+    }
+
+    fn end_socket(&mut self, close: Close) -> Option<Close> {
+        let socket = self.socket.take()?;
+        socket.end(close.clone());
+        Some(close)
     }
 }
 
@@ -646,6 +736,17 @@ impl RoomHost for Link {
         Box::pin(async move { answered.await.unwrap_or(Err(CallError::Failed)) })
     }
 
+    fn socket(&self, _: RoomAddress, head: Head) -> BoxFuture<'static, Result<Socket, CallError>> {
+        let caller = InHook::running();
+        // Nothing is limited.
+        let (socket, end) = SocketEnd::pair(usize::MAX, usize::MAX);
+        if caller.is_some_and(|caller| caller.has_unsynced_writes()) {
+            return Box::pin(async { Err(CallError::Unsynced) });
+        }
+        self.push(Call::Socket { head, end });
+        Box::pin(async { Ok(socket) })
+    }
+
     fn call(&self, _: RoomAddress, work: Box<dyn Work>) -> BoxFuture<'static, Result<(), CallError>> {
         let (reply, answered) = oneshot::channel();
         self.push(Call::Work { work, reply });
@@ -656,8 +757,11 @@ impl RoomHost for Link {
 /// Runs a hook; a `sync` in it finds its commit on disk.
 async fn drive<R>(hosted: &Hosted, link: &Link, hook: impl Future<Output = R>) -> R {
     let mut hook = pin!(hook);
+    let caller = Arc::new(hosted.caller());
     poll_fn(|cx| {
+        let in_hook = InHook::of(&caller);
         let polled = hook.as_mut().poll(cx);
+        drop(in_hook);
         if polled.is_pending() {
             land_commits(hosted, link);
         }

@@ -76,8 +76,12 @@ impl PartyServer for Door {
         Ok(())
     }
 
-    /// What the shard has, and who is listed.
-    async fn on_request(&mut self, room: &Room, _: Request) -> Result<Response> {
+    /// What the shard has, and who is listed; or a socket to the room itself, from a task.
+    async fn on_request(&mut self, room: &Room, request: Request) -> Result<Response> {
+        if let Some(end) = request.query("socket") {
+            let (own, end) = (room.handle::<Self>(), end.into_owned());
+            room.spawn(async move { to_itself(&own, &end).await });
+        }
         let tasks_count = Handle::current().metrics().num_alive_tasks();
         Ok(Response::text(format!("{tasks_count} {}", room.connections_count())))
     }
@@ -92,6 +96,31 @@ impl PartyServer for Door {
             _ => Ok(Admission::Admit),
         }
     }
+}
+
+/// Opens a socket and ends it in one way.
+async fn to_itself(own: &RoomHandle<Door>, end: &str) -> Result<()> {
+    let mut socket = match end {
+        "refused" => own.socket_at("/?do=connect-fail").await?,
+        _ => own.socket().await?,
+    };
+    match end {
+        "dropped" => return Ok(()),
+        "closed" => socket.close(1000, "bye")?,
+        "closed by the room" => socket.send("close")?,
+        "message too long" => socket.send("x".repeat(1001))?,
+        _ => {}
+    }
+    while socket.next().await.is_some() {}
+    let code = socket.closed().map(|close| close.code);
+    let expected = match end {
+        "closed" => 1000,
+        "closed by the room" => 4000,
+        "message too long" => 1009,
+        _ => 1011,
+    };
+    assert_eq!(code, Some(expected), "{end}");
+    Ok(())
 }
 
 /// What the process has at one moment.
@@ -233,6 +262,14 @@ async fn cycle(host: &TestHost, kind: &str) {
             let request = format!("{}\r\nOrigin: https://evil.example\r\n\r\n", request.trim_end());
             assert_eq!(refused(host, request).await, 403);
         }
+        "socket dropped"
+        | "socket closed"
+        | "socket closed by the room"
+        | "socket refused"
+        | "socket message too long" => {
+            let end = kind.trim_start_matches("socket ").replace(' ', "%20");
+            host.get(&format!("/party/lobby?socket={end}")).await;
+        }
         "unknown party" => assert_eq!(refused(host, upgrade_request("/parties/x/y")).await, 404),
         "bad version" => {
             assert_eq!(refused(host, upgrade_request("/party/lobby").replace("13", "12")).await, 426);
@@ -241,7 +278,7 @@ async fn cycle(host: &TestHost, kind: &str) {
     }
 }
 
-const KINDS: [&str; 24] = [
+const KINDS: [&str; 29] = [
     "closed with a code",
     "closed without a code",
     "closed and TCP kept",
@@ -266,6 +303,11 @@ const KINDS: [&str; 24] = [
     "room that does not start",
     "foreign origin",
     "unknown party",
+    "socket dropped",
+    "socket closed",
+    "socket closed by the room",
+    "socket refused",
+    "socket message too long",
 ];
 
 /// All of them at once: they fall silent together.

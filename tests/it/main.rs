@@ -37,6 +37,7 @@ mod rollback;
 mod scenarios;
 mod script;
 mod shutdown;
+mod sockets;
 mod storage;
 mod tls;
 mod upgrade;

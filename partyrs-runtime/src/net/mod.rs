@@ -9,6 +9,7 @@ pub(crate) mod linger;
 pub(crate) mod listener;
 pub(crate) mod origin;
 pub(crate) mod route;
+pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod tls;
 pub(crate) mod upgrade;

@@ -26,6 +26,14 @@ use crate::transport::Transport;
 
 const CONNECTION_ID_BYTES_MAX: usize = 256;
 
+/// Why a connection gets no id.
+pub(crate) enum NoId {
+    /// The one that it asks for is over 256 bytes.
+    TooLong,
+    /// The system gives no random numbers.
+    NoRandom,
+}
+
 /// Whether the client asks for a WebSocket, rightly or wrongly.
 pub(crate) fn is_asked<B>(request: &Request<B>) -> bool {
     has_token(request.headers(), &UPGRADE, "websocket")
@@ -48,7 +56,8 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
     let mut head = Head::new(parts);
     let id = match connection_id(&head) {
         Ok(id) => id,
-        Err(refusal) => return *refusal,
+        Err(NoId::TooLong) => return text(StatusCode::BAD_REQUEST, "`_pk` is longer than 256 bytes"),
+        Err(NoId::NoRandom) => return unavailable(),
     };
     let lobby = target.lobby(&state);
     let hook = target.party.before_connect(&mut head, &lobby);
@@ -86,7 +95,14 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
     switching_protocols(&accept_key, protocol)
 }
 
-async fn join(state: &Arc<State>, target: &Target, mut head: Head, id: ConnectionId, arrival: Box<Accepted>) {
+/// Brings a connection to its room, or tells it why it cannot stay.
+pub(crate) async fn join(
+    state: &Arc<State>,
+    target: &Target,
+    mut head: Head,
+    id: ConnectionId,
+    arrival: Box<Accepted>,
+) {
     let new = NewConnection {
         id,
         uri: detached(head.uri()),
@@ -130,11 +146,9 @@ fn check_handshake<B>(request: &Request<B>) -> Result<String, Box<Response<Body>
 }
 
 /// The client's `_pk`, or a fresh random id.
-fn connection_id(head: &Head) -> Result<ConnectionId, Box<Response<Body>>> {
+pub(crate) fn connection_id(head: &Head) -> Result<ConnectionId, NoId> {
     match head.query("_pk") {
-        Some(id) if id.len() > CONNECTION_ID_BYTES_MAX => {
-            Err(Box::new(text(StatusCode::BAD_REQUEST, "`_pk` is longer than 256 bytes")))
-        }
+        Some(id) if id.len() > CONNECTION_ID_BYTES_MAX => Err(NoId::TooLong),
         Some(id) if !id.is_empty() => Ok(ConnectionId::new(&id)),
         _ => {
             let mut bytes = [0; 16];
@@ -142,7 +156,7 @@ fn connection_id(head: &Head) -> Result<ConnectionId, Box<Response<Body>>> {
                 Ok(()) => Ok(ConnectionId::new(&BASE64URL_NOPAD.encode(&bytes))),
                 Err(error) => {
                     tracing::error!(%error, "the system gives no random numbers");
-                    Err(Box::new(unavailable()))
+                    Err(NoId::NoRandom)
                 }
             }
         }

@@ -6,14 +6,13 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use partyrs::seam::{Caller, Hosted, Task, panic_error};
+use partyrs::seam::{Caller, Hosted, InHook, Task, panic_error};
 use partyrs::storage::CommitError;
 use partyrs::{Error, Hook, Result, RoomAddress};
 use tokio::task::JoinSet;
 
 use super::commits::Commits;
 use super::outgoing::Outgoing;
-use crate::calls::InHook;
 use crate::clock::{Clock, Sleep};
 use crate::config::Config;
 use crate::host::State;

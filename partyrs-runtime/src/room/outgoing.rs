@@ -99,6 +99,11 @@ impl Outgoing {
                     tasks.push(task);
                     continue;
                 }
+                // A socket that has ended drops it, with what the user put in.
+                Effect::Forward(forward) => {
+                    run_quietly(hosted.room().address(), || forward.leave());
+                    continue;
+                }
                 // An answer that nobody waits for any more is dropped there, with what the user put in.
                 Effect::Reply(reply) => {
                     run_quietly(hosted.room().address(), || reply(Delivered::Durable));
