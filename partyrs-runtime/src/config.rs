@@ -59,10 +59,13 @@ pub struct Config {
     /// `LobbyServer::on_fetch` hooks that run at once. Default 1024. At it: the request waits for
     /// one of them to end, and is answered 503 after 5 s.
     pub fetches_max: usize,
-    /// Time for the head of a request to arrive, from when the host begins to wait for it; so
-    /// it bounds an idle keep-alive connection too. Default 10 s. Over it: the connection is
+    /// Time for the head of a request to arrive, from its first byte or from the beginning of
+    /// the connection, and for TLS to be agreed on. Default 10 s. Over it: the connection is
     /// closed without an answer.
     pub header_timeout: Duration,
+    /// How long a connection may be idle between two requests. Default 75 s. Over it: the
+    /// connection is closed.
+    pub keep_alive_timeout: Duration,
     /// How long a client may take to answer a Close, and to take what was sent before it.
     /// Default 5 s. Over it: the socket is cut, and `on_close` gets 1006. As long at
     /// most, and 8 MiB at most, the host reads and throws away what a client sends behind an
@@ -135,6 +138,7 @@ impl Default for Config {
             rooms_max: 1_000_000,
             fetches_max: 1024,
             header_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(75),
             close_timeout: Duration::from_secs(5),
             ping_every: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(20),
@@ -203,6 +207,7 @@ impl Config {
         let times = [
             ("body_timeout", self.body_timeout),
             ("header_timeout", self.header_timeout),
+            ("keep_alive_timeout", self.keep_alive_timeout),
             ("close_timeout", self.close_timeout),
             ("ping_every", self.ping_every),
             ("ping_timeout", self.ping_timeout),

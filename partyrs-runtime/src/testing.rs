@@ -29,8 +29,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// A real host on a free port of the loopback address.
 ///
 /// Its clock stands still until [`TestHost::advance`]: no room is idle and nothing times out
-/// before that, except `header_timeout`, which the machine's clock measures. Dropping it ends
-/// the host at once.
+/// before that. Dropping it ends the host at once.
 ///
 /// # Examples
 ///

@@ -109,9 +109,10 @@ const COUNTS: [(&str, SetCount, usize, usize, &str); 14] = {
 };
 
 /// Settings that are times; all but 0 are legal.
-const TIMES: [(&str, SetTime); 12] = [
+const TIMES: [(&str, SetTime); 13] = [
     ("body_timeout", |c, time| c.body_timeout = time),
     ("header_timeout", |c, time| c.header_timeout = time),
+    ("keep_alive_timeout", |c, time| c.keep_alive_timeout = time),
     ("close_timeout", |c, time| c.close_timeout = time),
     ("ping_every", |c, time| c.ping_every = time),
     ("ping_timeout", |c, time| c.ping_timeout = time),

@@ -31,6 +31,7 @@ mod options;
 mod origins;
 mod outage;
 mod parties;
+mod patience;
 mod pings;
 mod protocols;
 mod rollback;

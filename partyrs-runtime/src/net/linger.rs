@@ -6,12 +6,14 @@
 
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use partyrs::CloseFrame;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::patience::Patience;
 use super::stream::Stream;
 use crate::clock::{Clock, Sleep};
 use crate::config::Config;
@@ -45,6 +47,7 @@ pub(crate) async fn close_and_linger(mut stream: impl AsyncRead + AsyncWrite + U
 /// A client's connection that lingers when it is shut down, within `close_timeout`.
 pub(crate) struct Lingering {
     stream: Stream,
+    patience: Arc<Patience>,
     clock: Clock,
     close_timeout: std::time::Duration,
     ending: Option<Discarding>,
@@ -56,8 +59,8 @@ struct Discarding {
 }
 
 impl Lingering {
-    pub(crate) fn new(stream: Stream, clock: Clock, config: &Config) -> Self {
-        Self { stream, clock, close_timeout: config.close_timeout, ending: None }
+    pub(crate) fn new(stream: Stream, patience: Arc<Patience>, clock: Clock, config: &Config) -> Self {
+        Self { stream, patience, clock, close_timeout: config.close_timeout, ending: None }
     }
 
     pub(crate) fn into_stream(self) -> Stream {
@@ -71,13 +74,20 @@ impl AsyncRead for Lingering {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.patience.heard();
+        }
+        polled
     }
 }
 
 impl AsyncWrite for Lingering {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.patience.wrote(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -85,7 +95,9 @@ impl AsyncWrite for Lingering {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.patience.wrote(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

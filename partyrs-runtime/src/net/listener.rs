@@ -10,12 +10,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use partyrs::seam::BodyWatch;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::linger::Lingering;
+use super::patience::Patience;
 use super::stream::Stream;
 use crate::host::State;
 
@@ -52,19 +53,23 @@ async fn serve_one(state: Arc<State>, tcp: TcpStream, remote_addr: SocketAddr, o
         Ok(stream) => stream,
         Err(error) => return tracing::debug!(%remote_addr, %error, "TLS could not be agreed on"),
     };
-    let io = TokioIo::new(Lingering::new(stream, state.clock.clone(), &state.config));
+    let patience = Patience::new(&state.clock, &state.config);
+    let lingering = Lingering::new(stream, Arc::clone(&patience), state.clock.clone(), &state.config);
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(state.config.header_timeout);
+    // hyper's own begins when it waits for a head, and knows no idle connections.
+    builder.header_read_timeout(None);
     let slow_reader = Arc::new(SlowReader::default());
     let service = service_fn(|request| {
         let (state, slow_reader) = (Arc::clone(&state), Arc::clone(&slow_reader));
+        let patience = Arc::clone(&patience);
+        patience.busy();
         async move {
             let mut response = super::http::serve(state, request, remote_addr).await;
             slow_reader.watch(response.extensions_mut().remove());
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(patience.with(response))
         }
     });
-    let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(lingering), service).with_upgrades());
     let mut draining = pin!(state.draining.wait());
     let mut is_draining = false;
     let ended = poll_fn(|cx| {
@@ -73,15 +78,16 @@ async fn serve_one(state: Arc<State>, tcp: TcpStream, remote_addr: SocketAddr, o
             connection.as_mut().graceful_shutdown();
         }
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-            return Poll::Ready(Some(ended));
+            return Poll::Ready(ended.map_err(|error| error.to_string()));
         }
-        slow_reader.poll(cx).map(|()| None)
+        if slow_reader.poll(cx).is_ready() {
+            return Poll::Ready(Err("its client reads too slowly".to_owned()));
+        }
+        patience.poll(cx).map(|()| Err("no request came in time".to_owned()))
     })
     .await;
-    match ended {
-        Some(Ok(())) => {}
-        Some(Err(error)) => tracing::debug!(%remote_addr, %error, "HTTP connection ended"),
-        None => tracing::debug!(%remote_addr, "HTTP connection cut, its client reads too slowly"),
+    if let Err(reason) = ended {
+        tracing::debug!(%remote_addr, reason, "HTTP connection ended");
     }
     drop(open);
 }

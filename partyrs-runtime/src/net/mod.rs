@@ -8,6 +8,7 @@ pub(crate) mod http;
 pub(crate) mod linger;
 pub(crate) mod listener;
 pub(crate) mod origin;
+pub(crate) mod patience;
 pub(crate) mod route;
 pub(crate) mod socket;
 pub(crate) mod stream;

@@ -96,7 +96,7 @@ impl Raw {
         }
     }
 
-    async fn take(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) async fn take(&mut self, length: usize) -> Vec<u8> {
         while self.read.len() < length {
             assert!(self.more().await, "the connection ended after {} of {length}", self.read.len());
         }
