@@ -3,6 +3,8 @@
 //! [`TestRoom`] runs hooks as a host does (commit, rollback, restart in place) on a storage
 //! engine in memory, in the test's own task: what a hook sent is there when the call returns.
 
+pub mod contract;
+
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};

@@ -73,7 +73,6 @@
 //! * 43: `alarms::delete_all_deletes_alarms_too_and_those_set_after_it_stay`.
 //! * 45: `hibernation::sleepers_are_listed_in_their_order_and_get_broadcasts_of_whatever_wakes_the_room`.
 //! * 46: `storage::a_hook_reads_its_own_writes_in_every_way`,
-//!   `storage::a_range_is_listed_in_both_directions_with_a_limit_from_its_own_end`,
 //!   `storage::keys_and_values_pass_at_their_limit_and_are_refused_one_past_it`,
 //!   [`a_list_has_the_keys_that_it_names_in_their_order`],
 //!   [`any_number_of_keys_can_be_stored_read_and_deleted_at_once`]. No rule of 128 keys, and a deletion,
