@@ -11,7 +11,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// What a body's stream may fail with: the connection is cut, for the head has gone out.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -95,6 +95,46 @@ impl Response {
         self.inner
     }
 
+    /// Status, headers and the whole body: how a room reads what another has answered to its
+    /// [`fetch`](crate::RoomHandle::fetch).
+    ///
+    /// It waits for the end of the body, and nothing bounds its length. A body of
+    /// [`Room::body`](crate::Room::body) or [`Response::stream`] may take long, so reading one
+    /// belongs into a task: a hook that waits makes its room wait.
+    ///
+    /// # Errors
+    ///
+    /// If the body breaks off before its end; what came of it is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses the response.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use partyrs::prelude::*;
+    /// # struct Seats;
+    /// # impl PartyServer for Seats {
+    /// #     type Message = Frame;
+    /// #     async fn on_start(_: &Room) -> Result<Self> { Ok(Seats) }
+    /// # }
+    /// # async fn hook(room: &Room) -> Result<()> {
+    /// let hall = room.parties().party::<Seats>("seats")?.room("hall-1")?;
+    /// let request = partyrs::http::Request::get("/free").body("")?;
+    /// let answer = hall.fetch(request).await?.whole().await?;
+    /// if answer.status().is_success() {
+    ///     room.broadcast(answer.into_body())?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn whole(self) -> Result<http::Response<Bytes>> {
+        let (parts, body) = self.inner.into_parts();
+        let body = body.collect().await.map_err(Error::new)?;
+        Ok(http::Response::from_parts(parts, body.to_bytes()))
+    }
+
     fn typed(content_type: &'static str, body: Bytes) -> Self {
         let response = Self { inner: http::Response::new(full(body)) };
         response.with_header(CONTENT_TYPE, HeaderValue::from_static(content_type))
@@ -121,5 +161,34 @@ impl fmt::Debug for Response {
             .field("status", &self.inner.status())
             .field("headers", self.inner.headers())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_whole_response_has_status_headers_and_all_pieces_of_the_body() {
+        let pieces = ["1", "", "23"].map(|piece| Ok::<_, BodyError>(Bytes::from_static(piece.as_bytes())));
+        let response = Response::stream(stream::iter(pieces))
+            .with_status(StatusCode::ACCEPTED)
+            .with_header(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+
+        let whole = response.whole().await.unwrap();
+
+        assert_eq!(whole.status(), StatusCode::ACCEPTED);
+        assert_eq!(whole.headers()[CONTENT_TYPE], "text/plain");
+        assert_eq!(whole.into_body(), "123");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_no_whole_response() {
+        let pieces = [Ok(Bytes::from_static(b"1")), Err("the disk is gone")];
+        let error = Response::stream(stream::iter(pieces)).whole().await.unwrap_err();
+        assert_eq!(error.to_string(), "the disk is gone");
+        assert!(error.public_status().is_none());
     }
 }
