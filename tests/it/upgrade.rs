@@ -2,6 +2,7 @@
 
 pub(crate) mod raw;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -27,6 +28,14 @@ struct Doors {
 
 /// Decides in `on_before_connect` as the query says.
 struct Doorman;
+
+/// Tags by country, which it believes its proxy alone: the party of the porting guide.
+struct World;
+
+struct Proxy(IpAddr);
+
+#[derive(Clone)]
+struct Country(String);
 
 /// Fails in `connection_tags` or `on_connect` as the query says.
 struct Fussy {
@@ -122,6 +131,40 @@ impl PartyServer for Doorman {
     ) -> Result<()> {
         let user = connection.extension::<User>().map_or("nobody", |user| &user.0);
         connection.send(format!("{user}, {}", context.head().header("x-seen").unwrap_or("not seen")))?;
+        Ok(())
+    }
+}
+
+impl PartyServer for World {
+    type Message = String;
+
+    async fn on_start(_: &Room) -> Result<Self> {
+        Ok(World)
+    }
+
+    async fn on_before_connect(head: &mut Head, lobby: &Lobby) -> Result<Admission> {
+        let is_proxied = lobby.remote_addr().ip() == lobby.env::<Proxy>()?.0;
+        let country = head.header("cf-ipcountry").map(|country| Country(country.to_owned()));
+        if let Some(country) = country.filter(|_| is_proxied) {
+            head.extensions_mut().insert(country);
+        }
+        Ok(Admission::Admit)
+    }
+
+    async fn connection_tags(
+        &mut self,
+        _: &Room,
+        connection: &Connection,
+        _: &ConnectContext,
+    ) -> Result<Vec<Tag>> {
+        let country = connection.extension::<Country>().map_or("unknown", |country| &country.0);
+        Ok(vec![country.to_owned()])
+    }
+
+    async fn on_connect(&mut self, room: &Room, connection: &Connection, _: &ConnectContext) -> Result<()> {
+        let tags = connection.tags().join(" ");
+        let italians_count = room.connections_tagged("IT").count();
+        connection.send(format!("{tags}, {italians_count} from Italy"))?;
         Ok(())
     }
 }
@@ -432,6 +475,20 @@ async fn no_frame_of_an_earlier_hook_comes_before_those_of_on_connect() {
 async fn a_before_hook_that_admits_hands_its_extensions_and_headers_to_the_room() {
     let host = TestHost::start::<Doorman>().await;
     assert_eq!(host.join("lobby").await.next_text().await, "ada, by the doorman");
+}
+
+#[tokio::test]
+async fn tags_by_country_are_made_of_a_header_that_only_the_proxy_is_believed() {
+    for (proxy, tags) in
+        [([127, 0, 0, 1], "ada IT, 1 from Italy"), ([10, 0, 0, 1], "ada unknown, 0 from Italy")]
+    {
+        let host = TestHost::of(Host::builder().party::<World>("main").env(Proxy(proxy.into()))).await;
+        let request = upgrade_request("/party/lobby?_pk=ada");
+        let mut ada = Raw::tcp(&host).await;
+        ada.send(request.replace("Host: x", "Host: x\r\nCF-IPCountry: IT")).await;
+        assert_eq!(ada.answer().await.status, 101);
+        assert_eq!(ada.next_text().await, tags);
+    }
 }
 
 #[tokio::test]
