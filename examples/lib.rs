@@ -16,3 +16,8 @@ pub fn log_to_stderr() {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Those of the porting guide too.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/porting-from-partykit.md")]
+struct PortingFromPartyKit;
