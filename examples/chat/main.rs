@@ -142,7 +142,6 @@ fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
     use partyrs::http;
     use partyrs::testing::{TestConnection, TestRoom};
     use serde_json::{Value, json};
@@ -250,8 +249,7 @@ mod tests {
         send(&mut room, &ada, json!({ "type": "say", "text": "Hello" })).await?;
 
         let answer = room.request(http::Request::get("/parties/main/tea").body("")?).await?;
-        let body = answer.into_http().into_body().collect().await.map_err(Error::new)?.to_bytes();
-        let told: Value = serde_json::from_slice(&body)?;
+        let told: Value = serde_json::from_slice(answer.whole().await?.body())?;
         assert_eq!(told, json!({ "room": "tea", "people": 1, "messages": 1 }));
 
         let refused = room.request(http::Request::post("/parties/main/tea").body("")?).await;

@@ -147,7 +147,6 @@ fn key(number: u64) -> String {
 mod tests {
     use std::time::Duration;
 
-    use http_body_util::BodyExt;
     use partyrs::http;
     use partyrs::testing::TestRoom;
     use partyrs_runtime::testing::{TestHost, soon};
@@ -263,7 +262,6 @@ mod tests {
     }
 
     async fn text(answer: Response) -> Result<String> {
-        let body = answer.into_http().into_body().collect().await.map_err(Error::new)?.to_bytes();
-        Ok(String::from_utf8(body.into())?)
+        Ok(String::from_utf8(answer.whole().await?.into_body().into())?)
     }
 }

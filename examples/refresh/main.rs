@@ -159,7 +159,7 @@ mod tests {
     }
 
     async fn text(response: Response) -> String {
-        let body = response.into_http().into_body().collect().await.expect("a body").to_bytes();
+        let body = response.whole().await.expect("a whole body").into_body();
         String::from_utf8(body.into()).expect("text")
     }
 }

@@ -98,7 +98,6 @@ fn replace(room: &Room, state: &Object) -> Result<Response> {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
     use partyrs::testing::TestRoom;
     use partyrs::{CloseFrame, http};
     use serde_json::json;
@@ -171,14 +170,12 @@ mod tests {
     async fn ask(crossing: &mut TestRoom<State>, method: &str, body: &str) -> Result<(u16, String)> {
         let request = http::Request::builder().method(method).uri("/party/crossing").body(body.to_owned())?;
         let answer = match crossing.request(request).await {
-            Ok(answer) => answer.into_http(),
+            Ok(answer) => answer.whole().await?,
             Err(error) => match error.public_status() {
                 Some((status, text)) => return Ok((status.as_u16(), text.to_owned())),
                 None => return Err(error),
             },
         };
-        let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await.map_err(Error::new)?.to_bytes();
-        Ok((status, String::from_utf8(body.into())?))
+        Ok((answer.status().as_u16(), String::from_utf8(answer.into_body().into())?))
     }
 }
