@@ -9,7 +9,7 @@
 //! that a failed hook takes back comes all the same, for nobody is left to write. A room that
 //! fails ends no body: what is still open then is cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +26,8 @@ use crate::room::Room;
 use crate::seam::Effect;
 
 /// What the reading end gives out at once; more would only wait in the server's own buffers.
+/// What waits is laid out in pieces of this size, so that one that was given out does not hold
+/// the memory of others.
 const PIECE_BYTES_MAX: usize = 64 << 10;
 
 /// The writing end of a response body; made by [`Room::body`], kept by the server, written by
@@ -97,7 +99,10 @@ pub(crate) struct Pipe {
 
 #[derive(Default)]
 struct Flow {
-    waiting: BytesMut,
+    /// Whole pieces, and the one that is being filled. Empty, they hold no memory.
+    pieces: VecDeque<Bytes>,
+    last_piece: BytesMut,
+    waiting_bytes: usize,
     phase: Phase,
     reader: Option<Waker>,
     watch: Option<Waker>,
@@ -293,12 +298,12 @@ impl Pipe {
         if flow.phase != Phase::Open {
             return true;
         }
-        if flow.waiting.len() + bytes.len() > self.bytes_max {
+        if flow.waiting_bytes + bytes.len() > self.bytes_max {
             drop(flow);
             self.finish(Phase::TooSlow);
             return false;
         }
-        flow.waiting.extend_from_slice(bytes);
+        flow.add(bytes);
         let reader = flow.reader.take();
         drop(flow);
         if let Some(reader) = reader {
@@ -321,7 +326,9 @@ impl Pipe {
             }
             flow.phase = phase;
             if matches!(phase, Phase::TooSlow | Phase::Unread) {
-                flow.waiting = BytesMut::new();
+                flow.pieces = VecDeque::new();
+                flow.last_piece = BytesMut::new();
+                flow.waiting_bytes = 0;
             }
             [flow.reader.take(), flow.watch.take()]
         };
@@ -334,6 +341,33 @@ impl Pipe {
     }
 }
 
+impl Flow {
+    fn add(&mut self, mut bytes: &[u8]) {
+        self.waiting_bytes += bytes.len();
+        while !bytes.is_empty() {
+            let (now, rest) = bytes.split_at(bytes.len().min(PIECE_BYTES_MAX - self.last_piece.len()));
+            self.last_piece.extend_from_slice(now);
+            if self.last_piece.len() == PIECE_BYTES_MAX {
+                self.pieces.push_back(std::mem::take(&mut self.last_piece).freeze());
+            }
+            bytes = rest;
+        }
+    }
+
+    fn take_piece(&mut self) -> Option<Bytes> {
+        let piece = match self.pieces.pop_front() {
+            Some(piece) => piece,
+            None if self.last_piece.is_empty() => return None,
+            None => std::mem::take(&mut self.last_piece).freeze(),
+        };
+        if self.pieces.is_empty() {
+            self.pieces = VecDeque::new();
+        }
+        self.waiting_bytes -= piece.len();
+        Some(piece)
+    }
+}
+
 impl Body for Reader {
     type Data = Bytes;
     type Error = BodyError;
@@ -343,9 +377,7 @@ impl Body for Reader {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut flow = self.pipe.flow();
-        if !flow.waiting.is_empty() {
-            let piece_bytes = flow.waiting.len().min(PIECE_BYTES_MAX);
-            let piece = flow.waiting.split_to(piece_bytes).freeze();
+        if let Some(piece) = flow.take_piece() {
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         let broken = match flow.phase {
@@ -362,12 +394,12 @@ impl Body for Reader {
 
     fn is_end_stream(&self) -> bool {
         let flow = self.pipe.flow();
-        flow.waiting.is_empty() && flow.phase == Phase::Ended
+        flow.waiting_bytes == 0 && flow.phase == Phase::Ended
     }
 
     fn size_hint(&self) -> SizeHint {
         let flow = self.pipe.flow();
-        let waiting_bytes = flow.waiting.len() as u64;
+        let waiting_bytes = flow.waiting_bytes as u64;
         if flow.phase == Phase::Ended {
             return SizeHint::with_exact(waiting_bytes);
         }
@@ -403,7 +435,7 @@ impl fmt::Debug for Pipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flow = self.flow();
         f.debug_struct("Pipe")
-            .field("waiting_bytes", &flow.waiting.len())
+            .field("waiting_bytes", &flow.waiting_bytes)
             .field("phase", &flow.phase)
             .finish_non_exhaustive()
     }
@@ -551,6 +583,26 @@ mod tests {
         assert!(pipe.push(&[0; 4]) && pipe.push(&[0; 6]));
         assert!(!pipe.push(&[0; 1]));
         let flow = pipe.flow();
-        assert_eq!((flow.phase, flow.waiting.len()), (Phase::TooSlow, 0));
+        assert_eq!((flow.phase, flow.waiting_bytes), (Phase::TooSlow, 0));
+    }
+
+    #[test]
+    fn what_was_read_leaves_no_memory_behind_and_holds_none_of_what_waits() {
+        const CHUNK: usize = 1000;
+        let (_, pipe) = OpenBodies::default().open(4 << 20);
+        let written: Vec<u8> =
+            (0..4_000_000_u32).map(|number| number.to_le_bytes()[number as usize % 3]).collect();
+        written.chunks(CHUNK).for_each(|chunk| assert!(pipe.push(chunk)));
+        let mut flow = pipe.flow();
+        let mut read = Vec::new();
+        while let Some(piece) = flow.take_piece() {
+            assert!(piece.len() <= PIECE_BYTES_MAX);
+            // Nothing else has a share in it: it may be written to in its place.
+            let piece = piece.try_into_mut().expect("memory of its own");
+            assert!(piece.capacity() <= 2 * PIECE_BYTES_MAX);
+            read.extend_from_slice(&piece);
+        }
+        assert!(read == written, "{} of {}", read.len(), written.len());
+        assert_eq!((flow.waiting_bytes, flow.last_piece.capacity(), flow.pieces.capacity()), (0, 0, 0));
     }
 }

@@ -88,6 +88,10 @@ macro_rules! party_options {
             /// and finds the connections in `room.connections()`. Pings are answered by the host
             /// and wake nobody. If `on_start` fails then, the connections are closed with 1011.
             ///
+            /// A [`Socket`](crate::Socket) that the server holds does not keep its room awake: it
+            /// goes with the server, and the other room sees it closed with 1001; `on_start` may
+            /// open it anew. A task that reads from a socket does keep the room awake.
+            ///
             /// So what the server must know afterwards it keeps in storage or in the state of
             /// its connections; what it keeps in fields alone is gone.
             #[must_use]

@@ -25,7 +25,7 @@ use crate::seam::Effect;
 /// that waits in [`Socket::next`] makes its room wait, and if the other room waits for it as
 /// well, only `hook_timeout` ends that. Dropping the socket closes it with 1001, behind what
 /// was sent; so it ends with the task or the server value that has it, as when the room
-/// restarts. A [`SocketSender`] sends on it from elsewhere.
+/// restarts, hibernates or leaves memory: in the server it keeps no room awake. A [`SocketSender`] sends on it from elsewhere.
 ///
 /// # Examples
 ///

@@ -317,7 +317,8 @@ async fn one_byte_more_cuts_the_connection_of_that_reader_and_the_room_goes_on()
 }
 
 /// A connection that is stuck in writing would keep the host until its grace is over, and the
-/// clock of this host stands still.
+/// clock of this host stands still. That it goes at once, and not with the host alone, is shown
+/// where descriptors are counted (`leftovers`).
 #[tokio::test]
 async fn a_reader_that_stopped_reading_is_cut_and_does_not_hold_up_the_others() {
     let host = press().await;
@@ -434,4 +435,23 @@ async fn a_body_travels_from_room_to_room() {
     tell(&host, "write+two;end").await;
     hears(&mut ada, "two").await;
     ends(&mut ada).await;
+}
+
+#[tokio::test]
+async fn a_chunk_for_two_thousand_bodies_reaches_each_once_and_in_order() {
+    const READERS: usize = 2000;
+    let host = press().await;
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        readers.push(reader(&host).await);
+    }
+    for text in ["one", "two", "three"] {
+        tell(&host, &format!("write+{text}")).await;
+    }
+    assert_eq!(tell(&host, "end").await, "0 open, start 1");
+    for mut reader in readers {
+        hears(&mut reader, "onetwothree").await;
+        ends(&mut reader).await;
+    }
+    is_evicted(&host).await;
 }

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::held::HeldEngine;
 use crate::parties::{Everybody, Reports, Seen, reports};
-use crate::upgrade::raw::{PING, PONG, Raw, frame};
+use crate::upgrade::raw::{BINARY, CLOSE, PING, PONG, Raw, TEXT, close_payload, frame};
 
 /// The default of `hibernate_after`.
 const HIBERNATE_AFTER: Duration = Duration::from_secs(10);
@@ -23,6 +23,8 @@ struct Dozer<const HIBERNATES: bool> {
     start: u32,
     /// What is kept in a field alone.
     heard_count: u32,
+    feeds: Vec<RoomBody>,
+    far: Option<Socket>,
 }
 
 type Sleepy = Dozer<true>;
@@ -57,10 +59,14 @@ impl<const HIBERNATES: bool> PartyServer for Dozer<HIBERNATES> {
             room.storage().sync().await;
             return Err(Error::new("as told"));
         }
+        if room.storage().get::<bool>("slow").await?.unwrap_or(false) {
+            reports.add("starts slowly");
+            room.env::<GoOn>()?.0.acquire().await?.forget();
+        }
         let start = room.storage().get("starts").await?.unwrap_or(0) + 1;
         room.storage().put("starts", &start)?;
         reports.add(format!("start {start} with {}", ids(room)));
-        Ok(Self { reports, start, heard_count: 0 })
+        Ok(Self { reports, start, heard_count: 0, feeds: Vec::new(), far: None })
     }
 
     async fn connection_tags(
@@ -90,6 +96,37 @@ impl<const HIBERNATES: bool> PartyServer for Dozer<HIBERNATES> {
                 room.storage().put("broken", &true)?;
                 sender.send("broken")?;
             }
+            ["be-slow"] => {
+                room.storage().put("slow", &true)?;
+                sender.send("slow")?;
+            }
+            ["fill", count] => {
+                for number in 0..count.parse()? {
+                    sender.send(vec![number; 1 << 20])?;
+                }
+            }
+            ["kick", id] => {
+                room.connection(&ConnectionId::new(id))
+                    .map_or(Ok(()), |other| other.close(4000, "kicked"))?;
+                sender.send("kicked")?;
+            }
+            // A socket to another room of the party, kept for sending alone.
+            ["call", room_id] => {
+                let far = room.parties().party::<Self>("main")?.room(room_id)?;
+                self.far = Some(far.socket_at("/?_pk=caller").await?);
+                sender.send("called")?;
+            }
+            // One that a task reads.
+            ["listen", room_id] => {
+                let far = room.parties().party::<Self>("main")?.room(room_id)?;
+                let (mut far, own) = (far.socket_at("/?_pk=listener").await?, room.handle::<Self>());
+                room.spawn(async move {
+                    while let Some(frame) = far.next().await {
+                        own.broadcast(frame).await?;
+                    }
+                    Ok(())
+                });
+            }
             ["newest", id] => {
                 let id = ConnectionId::new(id);
                 room.connection(&id).map_or(Ok(()), |newest| newest.send("you are the newest"))?;
@@ -117,7 +154,12 @@ impl<const HIBERNATES: bool> PartyServer for Dozer<HIBERNATES> {
         Ok(())
     }
 
-    async fn on_request(&mut self, room: &Room, _: Request) -> Result<Response> {
+    async fn on_request(&mut self, room: &Room, request: Request) -> Result<Response> {
+        if request.query("feed").is_some() {
+            let (feed, response) = room.body();
+            self.feeds.push(feed);
+            return Ok(response);
+        }
         let count = room.broadcast("a request came")?;
         Ok(Response::text(format!("start {}, told {count}", self.start)))
     }
@@ -379,6 +421,157 @@ async fn a_commit_under_way_keeps_its_room_awake() {
     assert_eq!(ada.next_text().await, "set");
     host.hibernate("bed").await;
     assert_eq!(seen.all(), ["end of 1"]);
+}
+
+#[tokio::test]
+async fn an_open_body_keeps_its_room_awake_and_in_memory_until_its_client_goes_away() {
+    let (host, mut seen) = sleepy().await;
+    for with_a_member in [true, false] {
+        let member = if with_a_member { Some(join(&host, "/party/bed?_pk=ada").await) } else { None };
+        let mut reader = crate::http::raw::Raw::connect(&host).await;
+        reader.send("GET /party/bed?feed=1 HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert_eq!(reader.head().await.status, 200);
+        turn_is_over(&host).await;
+        host.advance(Duration::from_secs(86_400));
+        turn_is_over(&host).await;
+        let reports = seen.all();
+        assert!(
+            !reports.is_empty() && reports.iter().all(|report| report.starts_with("start")),
+            "{reports:?}"
+        );
+
+        drop(reader);
+        time_passes_until(&host, || seen.all().iter().any(|report| report.starts_with("end"))).await;
+        if let Some(member) = member {
+            member.close(None).await;
+            time_passes_until(&host, || seen.all().iter().any(|report| report.starts_with("end"))).await;
+        }
+    }
+}
+
+/// It goes with the server, as when the room restarts or is evicted; `on_start` may open it anew.
+#[tokio::test]
+async fn a_socket_in_the_server_is_closed_when_its_room_falls_asleep() {
+    let (host, mut seen) = sleepy().await;
+    let mut ada = join(&host, "/party/bed?_pk=ada").await;
+    assert_eq!(ask(&mut ada, "call far").await, "called");
+    let mut reports = Vec::new();
+    time_passes_until(&host, || {
+        reports.extend(seen.all());
+        reports.iter().any(|report| report.starts_with("caller closed 1001 in start"))
+    })
+    .await;
+    assert!(reports.contains(&"end of 1".to_owned()), "{reports:?}");
+    ada.hears_nothing().await;
+    assert!(ask(&mut ada, "who").await.starts_with("start 2 heard 1"));
+}
+
+#[tokio::test]
+async fn a_task_that_reads_a_socket_keeps_its_room_awake() {
+    let (host, mut seen) = sleepy().await;
+    let mut ada = join(&host, "/party/bed?_pk=ada").await;
+    ada.send("listen far").await;
+    // The other room's welcome, which the task tells.
+    assert_eq!(ada.next_text().await, "welcome");
+    turn_is_over(&host).await;
+    host.advance(Duration::from_secs(86_400));
+    turn_is_over(&host).await;
+    let mut bob = join(&host, "/party/far?_pk=bob").await;
+    bob.send("hello").await;
+    assert_eq!(ada.next_text().await, "hello");
+    // That of the room that is called may sleep meanwhile; the socket stays.
+    let reports = seen.all();
+    assert!(!reports.iter().any(|report| report.contains("listener closed")), "{reports:?}");
+    assert!(ask(&mut ada, "who").await.starts_with("start 1 heard 2"));
+}
+
+#[tokio::test]
+async fn a_thousand_sleepers_that_speak_at_once_wake_their_room_once() {
+    const CLIENTS: usize = 1000;
+    let (host, mut seen) = sleepy().await;
+    let mut clients = Vec::new();
+    for id in 0..CLIENTS {
+        clients.push(join(&host, &format!("/party/bed?_pk=c{id}")).await);
+    }
+    host.hibernate("bed").await;
+    let speak = clients.iter_mut().map(|client| async move {
+        client.send("keep awake").await;
+        assert_eq!(client.next_text().await, "kept");
+    });
+    futures_util::future::join_all(speak).await;
+    let reports = seen.all();
+    assert_eq!((reports.len(), &*reports[1]), (3, "end of 1"));
+    assert!(reports[2].starts_with("start 2 with c0,c1,"), "{}", reports[2]);
+}
+
+#[tokio::test]
+async fn pings_are_answered_while_a_room_is_slow_to_wake() {
+    let (builder, mut seen, go_on) = builder();
+    let every = Duration::from_secs(30);
+    let host = TestHost::of(
+        builder.config(|config| (config.ping_every, config.hook_timeout) = (every, Duration::MAX)),
+    )
+    .await;
+    let mut ada = Raw::member(&host, "bed", "ada").await;
+    ada.send(frame(TEXT, "be-slow")).await;
+    assert_eq!(ada.next_text().await, "slow");
+    host.hibernate("bed").await;
+    ada.send(frame(TEXT, "who")).await;
+    wait_for(&mut seen, "starts slowly").await;
+
+    for _ in 0..5 {
+        ada.send(frame(PING, b"?")).await;
+        assert_eq!(ada.next().await, (PONG, b"?".to_vec()));
+        turn_is_over(&host).await;
+        host.advance(every);
+        assert_eq!(ada.next().await, (PING, Vec::new()));
+        ada.send(frame(PONG, b"")).await;
+    }
+    go_on.0.add_permits(1);
+    assert!(ada.next_text().await.starts_with("start 2 heard 1: ada"));
+}
+
+#[tokio::test]
+async fn a_slow_client_gets_its_backlog_while_its_room_sleeps() {
+    const MIB_COUNT: u8 = 24;
+    let (builder, mut seen, _) = builder();
+    let host = TestHost::of(builder.config(|config| config.outbox_bytes_max = 64 << 20)).await;
+    let mut slow = Raw::member(&host, "bed", "slow").await;
+    slow.send(frame(TEXT, format!("fill {MIB_COUNT}"))).await;
+    // The first byte is there, so the room has handled the message before it is lulled.
+    let mut next = slow.next().await;
+    host.hibernate("bed").await;
+    assert_eq!(seen.all(), ["start 1 with nobody", "end of 1"]);
+    for number in 0..MIB_COUNT {
+        assert!(next == (BINARY, vec![number; 1 << 20]), "{number}");
+        if number + 1 < MIB_COUNT {
+            next = slow.next().await;
+        }
+    }
+    assert_eq!(seen.all(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn a_room_sleeps_while_its_close_is_not_answered_and_wakes_for_the_end() {
+    let (host, mut seen) = sleepy().await;
+    let mut ada = join(&host, "/party/bed?_pk=ada").await;
+    for (id, answers) in [("bob", true), ("eve", false)] {
+        let mut other = Raw::member(&host, "bed", id).await;
+        assert_eq!(ask(&mut ada, &format!("kick {id}")).await, "kicked");
+        assert_eq!(other.closed().await, (4000, "kicked".to_owned()));
+        host.hibernate("bed").await;
+        let last = seen.all().pop().unwrap();
+        assert!(last.starts_with("end"), "{last}");
+        if answers {
+            other.send(frame(CLOSE, close_payload(4000, "kicked"))).await;
+            other.ends().await;
+        } else {
+            host.advance(Duration::from_secs(5));
+        }
+        assert!(seen.next().await.starts_with("start"));
+        let (code, end) = (if answers { 4000 } else { 1006 }, seen.next().await);
+        assert!(end.starts_with(&format!("{id} closed {code} in start")), "{end}");
+    }
 }
 
 #[tokio::test]

@@ -10,11 +10,14 @@ use std::time::Duration;
 use partyrs::prelude::*;
 use partyrs_runtime::Host;
 use partyrs_runtime::testing::{TestClient, TestHost, soon};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio_tungstenite::tungstenite::Message;
 
+use crate::tls::Identity;
 use crate::upgrade::raw::{
     CLOSE, PING, Raw, TEXT, close_payload, end_by_reset, frame, head, upgrade_request,
 };
@@ -24,7 +27,9 @@ const CYCLES: usize = 200;
 const ORIGIN: &str = "https://app.example";
 
 /// Admits, refuses and closes as the query says. One connection for each id.
-struct Door;
+struct Door {
+    feeds: Vec<RoomBody>,
+}
 
 impl PartyServer for Door {
     type Message = String;
@@ -38,7 +43,7 @@ impl PartyServer for Door {
         if room.id().as_str() == "broken" {
             return Err(Error::new("as told"));
         }
-        Ok(Door)
+        Ok(Door { feeds: Vec::new() })
     }
 
     async fn connection_tags(
@@ -81,6 +86,18 @@ impl PartyServer for Door {
         if let Some(end) = request.query("socket") {
             let (own, end) = (room.handle::<Self>(), end.into_owned());
             room.spawn(async move { to_itself(&own, &end).await });
+        }
+        if request.query("feed").is_some() {
+            let (feed, response) = room.body();
+            self.feeds.push(feed);
+            return Ok(response);
+        }
+        if request.query("fill").is_some() {
+            for feed in &self.feeds {
+                feed.write(room, vec![0; 1 << 20])?;
+            }
+            self.feeds.retain(RoomBody::is_open);
+            return Ok(Response::text(self.feeds.len().to_string()));
         }
         let tasks_count = Handle::current().metrics().num_alive_tasks();
         Ok(Response::text(format!("{tasks_count} {}", room.connections_count())))
@@ -329,6 +346,114 @@ async fn ping_time_outs(host: &TestHost) {
     host.until(|host| host.connections_count() == 0).await;
 }
 
+/// Readers of bodies that stop reading and keep their connections: the host gives up its ends,
+/// though it is in the middle of writing to them and nothing else happens there.
+async fn readers_that_stop(host: &TestHost) {
+    let before = descriptors_count();
+    let mut readers = Vec::new();
+    for _ in 0..20 {
+        let mut reader = crate::http::raw::Raw::connect(host).await;
+        reader.send("GET /party/lobby?feed=1 HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert_eq!(reader.head().await.status, 200);
+        readers.push(reader);
+    }
+    while host.get("/party/lobby?fill=1").await.body() != "0" {}
+    // Their own descriptors are still there.
+    host.until(|_| descriptors_count() == before + readers.len()).await;
+}
+
+/// Connects over TLS and ends in one way.
+async fn tls_cycle(host: &TestHost, identity: &Identity, kind: &str) {
+    let addr = host.addr().to_string();
+    match kind {
+        "TLS closed with a code" => {
+            let mut client = identity.connect(host, "/party/lobby").await;
+            assert_eq!(client.next().await, Message::text("welcome"));
+            client.socket.close(None).await.unwrap();
+            assert_eq!(client.closed().await.0, 1005);
+        }
+        "TLS dropped" => {
+            let mut client = identity.connect(host, "/party/lobby").await;
+            assert_eq!(client.next().await, Message::text("welcome"));
+        }
+        "TLS closed by the room" => {
+            let mut client = identity.connect(host, "/party/lobby?do=connect-close").await;
+            assert_eq!(client.closed().await.0, 4000);
+        }
+        "TLS refused by a Close" => {
+            let mut client = identity.connect(host, "/party/lobby?do=before-close").await;
+            assert_eq!(client.closed().await.0, 4001);
+        }
+        "TLS garbage" => {
+            let mut client = identity.connect(host, "/party/lobby").await;
+            assert_eq!(client.next().await, Message::text("welcome"));
+            client.tcp().write_all(b"no record of TLS").await.unwrap();
+        }
+        "TLS reset" => {
+            let mut client = identity.connect(host, "/party/lobby").await;
+            end_by_reset(client.tcp());
+        }
+        "TLS greeted and left" => drop(identity.greet(&addr, &[]).await.unwrap()),
+        "TLS left in the greeting" => {
+            let mut tcp = TcpStream::connect(addr).await.unwrap();
+            tcp.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
+        }
+        _ => unreachable!("{kind}"),
+    }
+}
+
+const TLS_KINDS: [&str; 8] = [
+    "TLS closed with a code",
+    "TLS dropped",
+    "TLS closed by the room",
+    "TLS refused by a Close",
+    "TLS garbage",
+    "TLS reset",
+    "TLS greeted and left",
+    "TLS left in the greeting",
+];
+
+/// What the room says of its shard, as in a census, from a host that speaks TLS and nothing else.
+async fn ask_over_tls(host: &TestHost, identity: &Identity) -> String {
+    let mut stream = identity.greet(&host.addr().to_string(), &[]).await.unwrap();
+    let request = "GET /party/lobby HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    soon(stream.read_to_string(&mut answer)).await.unwrap();
+    answer.lines().last().unwrap_or_default().to_owned()
+}
+
+async fn over_tls(let_through: &Arc<Semaphore>) {
+    let identity = Identity::new();
+    let host = Host::builder().party::<Door>("main").env(Arc::clone(let_through));
+    let host = host.tls(identity.certificate(), identity.key()).config(|config| config.shards = 1);
+    // What another host has left is no part of this.
+    soon(async {
+        while Handle::current().metrics().num_alive_tasks() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let host = TestHost::of(host).await;
+    let count = || (descriptors_count(), Handle::current().metrics().num_alive_tasks());
+    let idle = count();
+    for kind in TLS_KINDS {
+        for _ in 0..CYCLES {
+            tls_cycle(&host, &identity, kind).await;
+        }
+        let returned = async {
+            // One task of the shard is the room, and one sends its pings.
+            while ask_over_tls(&host, &identity).await != "2 0" {}
+            // Who asked was the last to leave.
+            while (count(), host.connections_count()) != (idle, 0) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(20), returned).await;
+        assert!(in_time.is_ok(), "{idle:?} before and {:?} after {kind}", count());
+    }
+}
+
 /// While the room waits and its mailbox is full, its clients leave: their places and
 /// descriptors are free at once, and nobody waits for the room.
 async fn leaving_a_room_that_waits(host: &TestHost, let_through: &Semaphore) {
@@ -397,6 +522,10 @@ async fn alone() {
     before.returns(&host, "leaving a room that waits").await;
     drop(TcpStream::connect(host.addr()).await.unwrap());
     before.returns(&host, "a connection that says nothing").await;
+    readers_that_stop(&host).await;
+    before.returns(&host, "readers that stop").await;
+    host.stop().await;
+    over_tls(&let_through).await;
 }
 
 #[tokio::test]
@@ -408,7 +537,7 @@ async fn nothing_is_left_of_200_connections_of_every_kind() {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(Duration::from_secs(180), alone).await.expect("it ends").unwrap();
+    let output = tokio::time::timeout(Duration::from_secs(300), alone).await.expect("it ends").unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     let end: Vec<&str> = said.lines().rev().take(20).collect();
     assert!(output.status.success(), "{}", end.into_iter().rev().collect::<Vec<_>>().join("\n"));

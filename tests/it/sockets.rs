@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use partyrs::prelude::*;
+use partyrs::storage::CommitError;
 use partyrs::{CallError, Parties, SocketError};
 use partyrs_runtime::testing::{TestHost, soon};
 use partyrs_runtime::{Builder, Config, Host};
@@ -86,10 +87,33 @@ impl PartyServer for Mirror {
     }
 }
 
+/// Opens a socket and a body before its `on_start` fails, or panics, as the room's name says.
+struct Starter;
+
+impl PartyServer for Starter {
+    type Message = Frame;
+
+    async fn on_start(room: &Room) -> Result<Self> {
+        let path = format!("/?_pk={}", room.id());
+        let mut socket = room.parties().party::<Witness>("main")?.room("b")?.socket_at(&path).await?;
+        let (_feed, _response) = room.body();
+        socket.next().await;
+        socket.send("from on_start")?;
+        room.storage().put("k", &1)?;
+        socket.send("never")?;
+        match room.id().as_str() {
+            "fails" => Err(Error::new("as told")),
+            "panics" => panic!("as told"),
+            _ => std::future::pending().await,
+        }
+    }
+}
+
 async fn parties_of(builder: Builder) -> (TestHost, Parties, Seen) {
     let (out, mut parties) = mpsc::unbounded_channel();
     let (reports, seen) = reports();
     let builder = builder.party::<Door>("door").party::<Witness>("main").party::<Mirror>("mirror");
+    let builder = builder.party::<Starter>("starter");
     let host = TestHost::of(builder.env::<Out>(out).env(reports)).await;
     host.get("/parties/door/x").await;
     (host, soon(parties.recv()).await.unwrap(), seen)
@@ -430,6 +454,109 @@ async fn what_a_hook_has_sent_is_not_lost_with_the_socket_that_it_drops() {
     soon(hook).await.unwrap();
     assert_eq!(bob.next_text().await, "after the write");
     assert_eq!(seen.next().await, "ada closed: 1001 \"Socket was dropped\" clean, last");
+}
+
+#[tokio::test]
+async fn what_a_hook_sends_after_a_write_never_arrives_if_its_commit_fails() {
+    let engine = Arc::new(HeldEngine::new());
+    let (host, parties, _seen) = parties_of(Host::builder().storage(engine.clone())).await;
+    let a = witness(&parties, "a");
+    let mut bob = member(&host, "b", "bob").await;
+    let mut socket = welcomed(&witness(&parties, "b"), "ada").await;
+    let sender = socket.sender();
+    engine.fail_with(CommitError::Failed("the disk is gone".into()));
+    let failed = a.run(async move |_, room| {
+        sender.send("before the write")?;
+        room.storage().put("k", &1)?;
+        sender.send("after the write")?;
+        sender.close(4000, "after the write")?;
+        Ok(())
+    });
+    assert!(matches!(soon(failed).await, Err(CallError::Failed)));
+    assert_eq!(bob.next_text().await, "before the write");
+    socket.send("a task").unwrap();
+    assert_eq!(bob.next_text().await, "a task");
+    assert_eq!(text(&mut socket).await, "before the write");
+    assert_eq!(text(&mut socket).await, "a task");
+}
+
+/// What a hook that is dropped where it waits sends from the destructors of what it holds.
+#[tokio::test]
+async fn a_hook_that_is_ended_sends_nothing_after_its_first_write() {
+    struct Parting(SocketSender);
+    impl Drop for Parting {
+        fn drop(&mut self) {
+            // Whether it may be sent is what the test shows.
+            let _ = self.0.send("parting");
+        }
+    }
+    let (host, parties, mut seen) = parties_with(|config| config.ping_every = Duration::MAX).await;
+    let a = witness(&parties, "a");
+    let mut bob = member(&host, "b", "bob").await;
+    let socket = welcomed(&witness(&parties, "b"), "ada").await;
+    for writes in [true, false] {
+        let sender = socket.sender();
+        let hook = a.run(async move |_, room| {
+            let _parting = Parting(sender);
+            if writes {
+                room.storage().put("k", &1)?;
+            }
+            std::future::pending::<Result<()>>().await
+        });
+        let time = async {
+            while !seen.all().iter().any(|report| report.contains("hook_timeout")) {
+                host.advance(Duration::from_secs(1));
+                tokio::task::yield_now().await;
+            }
+        };
+        let (ended, ()) = soon(async { tokio::join!(hook, time) }).await;
+        assert!(ended.is_err());
+        if !writes {
+            assert_eq!(bob.next_text().await, "parting");
+        }
+        socket.send("a task").unwrap();
+        assert_eq!(bob.next_text().await, "a task");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_a_hook_opened_is_closed_when_the_hook_fails() {
+    let (host, parties, mut seen) = parties_with(|_| {}).await;
+    let (a, b) = (witness(&parties, "a"), witness(&parties, "b"));
+    for (id, panics) in [("fails", false), ("panics", true)] {
+        let b = b.clone();
+        let hook = a.run(async move |_, room| {
+            let (socket, (_feed, _response)) = (b.socket_at(&format!("/?_pk={id}")).await?, room.body());
+            socket.send("close-all-but-me")?;
+            if panics { panic!("as told") } else { Err::<(), _>(Error::new("as told")) }
+        });
+        soon(hook).await.unwrap_err();
+        let mut reports = [seen.next().await, seen.next().await];
+        reports.sort();
+        assert_eq!(reports[0], format!("{id} closed: 1001 \"Socket was dropped\" clean, last"));
+        assert!(reports[1].starts_with("run of nobody failed: "), "{}", reports[1]);
+    }
+    host.until(|host| host.connections_count() == 0).await;
+    // No body is open either: the rooms may go.
+    host.until(|host| {
+        host.advance(Duration::from_secs(60));
+        host.rooms_count() == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_socket_that_on_start_opened_is_closed_when_the_room_does_not_start() {
+    let (host, _parties, mut seen) = parties_with(|_| {}).await;
+    let mut bob = member(&host, "b", "bob").await;
+    for id in ["fails", "panics"] {
+        let mut refused = host.connect(&format!("/parties/starter/{id}")).await;
+        assert_eq!(refused.closed().await, (1011, "Room failed to start".to_owned()));
+        assert_eq!(bob.next_text().await, "from on_start");
+        assert_eq!(seen.next().await, format!("{id} closed: 1001 \"Socket was dropped\" clean, last"));
+    }
+    host.until(|host| host.connections_count() == 1).await;
+    bob.hears_nothing().await;
 }
 
 #[tokio::test]

@@ -24,13 +24,13 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::parties::{Witness, reports};
 
 /// A certificate for `localhost`, and the folder with its two files.
-struct Identity {
+pub(crate) struct Identity {
     folder: tempfile::TempDir,
     certificate: CertificateDer<'static>,
 }
 
 /// A TCP socket that counts the records of TLS that come.
-struct Tap {
+pub(crate) struct Tap {
     tcp: TcpStream,
     records: Arc<Records>,
 }
@@ -95,7 +95,7 @@ impl AsyncWrite for Tap {
 }
 
 impl Identity {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let identity = Self { folder: tempfile::tempdir().unwrap(), certificate: cert.der().clone() };
@@ -104,16 +104,16 @@ impl Identity {
         identity
     }
 
-    fn certificate(&self) -> PathBuf {
+    pub(crate) fn certificate(&self) -> PathBuf {
         self.folder.path().join("certificate.pem")
     }
 
-    fn key(&self) -> PathBuf {
+    pub(crate) fn key(&self) -> PathBuf {
         self.folder.path().join("key.pem")
     }
 
     /// Agrees on TLS as a client that knows this certificate alone.
-    async fn greet(&self, addr: &str, protocols: &[&[u8]]) -> std::io::Result<TlsStream<Tap>> {
+    pub(crate) async fn greet(&self, addr: &str, protocols: &[&[u8]]) -> std::io::Result<TlsStream<Tap>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
@@ -124,7 +124,7 @@ impl Identity {
         soon(TlsConnector::from(Arc::new(config)).connect(name, tap)).await
     }
 
-    async fn connect(&self, host: &TestHost, path: &str) -> Client {
+    pub(crate) async fn connect(&self, host: &TestHost, path: &str) -> Client {
         let stream = self.greet(&host.addr().to_string(), &[]).await.expect("a certificate that fits");
         let records = Arc::clone(&stream.get_ref().0.records);
         let url = format!("wss://localhost{path}");
@@ -140,13 +140,18 @@ impl Identity {
     }
 }
 
-struct Client {
-    socket: WebSocketStream<TlsStream<Tap>>,
+pub(crate) struct Client {
+    pub(crate) socket: WebSocketStream<TlsStream<Tap>>,
     records: Arc<Records>,
 }
 
 impl Client {
-    async fn next(&mut self) -> Message {
+    /// The socket below TLS.
+    pub(crate) fn tcp(&mut self) -> &mut TcpStream {
+        &mut self.socket.get_mut().get_mut().0.tcp
+    }
+
+    pub(crate) async fn next(&mut self) -> Message {
         soon(self.socket.next()).await.expect("a message").expect("a socket that lives")
     }
 
@@ -154,7 +159,7 @@ impl Client {
         soon(self.socket.send(message.into())).await.expect("an open socket");
     }
 
-    async fn closed(&mut self) -> (u16, String) {
+    pub(crate) async fn closed(&mut self) -> (u16, String) {
         loop {
             if let Message::Close(close) = self.next().await {
                 drop(self.socket.flush().await);
@@ -266,6 +271,89 @@ async fn a_client_that_ends_without_a_word_is_lost_and_one_with_pings_stays() {
     assert!(matches!(ada.next().await, Message::Ping(_)));
     host.advance(Duration::from_secs(21));
     assert_eq!(seen.next().await, "ada closed: 1006 \"\" unclean, last");
+}
+
+/// What breaks TLS behind the greeting ends that connection, whether it speaks HTTP or is a member.
+#[tokio::test]
+async fn a_client_that_breaks_tls_behind_the_greeting_is_lost_alone() {
+    let (reports, mut seen) = reports();
+    let identity = Identity::new();
+    let host = Host::builder().party::<Witness>("main").env(reports);
+    let host = TestHost::of(host.tls(identity.certificate(), identity.key())).await;
+    let mut ada = identity.member(&host, "ada").await;
+    // No record at all, one that cannot be decrypted, and one that is longer than any may be.
+    let long = [&[23, 3, 3, 0xff, 0xff][..], &[0; 300]].concat();
+    let bad = [&[23, 3, 3, 0, 32][..], &[7; 32]].concat();
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &bad, &long] {
+        let mut stream = identity.greet(&host.addr().to_string(), &[]).await.unwrap();
+        stream.get_mut().0.tcp.write_all(garbage).await.unwrap();
+        let end = soon(stream.read(&mut [0; 16])).await;
+        assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+
+        let mut eve = identity.member(&host, "eve").await;
+        eve.tcp().write_all(garbage).await.unwrap();
+        assert_eq!(seen.next().await, "eve closed: 1006 \"\" unclean, last");
+        let end = soon(eve.socket.next()).await;
+        assert!(!matches!(end, Some(Ok(_))), "{end:?}");
+    }
+    host.until(|host| host.connections_count() == 1).await;
+    ada.say("who").await;
+    assert_eq!(ada.next().await, Message::text("ada"));
+}
+
+#[tokio::test]
+async fn half_of_a_record_is_no_sign_of_life() {
+    let (reports, mut seen) = reports();
+    let identity = Identity::new();
+    let host = Host::builder().party::<Witness>("main").env(reports);
+    let host = host.tls(identity.certificate(), identity.key()).config(|config| config.shards = 1);
+    let host = TestHost::of(host).await;
+    let half = [&[23, 3, 3, 0, 64][..], &[7; 10]].concat();
+    let mut eve = identity.member(&host, "eve").await;
+    eve.tcp().write_all(&half).await.unwrap();
+    let mut ada = identity.member(&host, "ada").await;
+    // Both have a shard in common: what it was given before, it has read.
+    ada.say("who").await;
+    assert_eq!(ada.next().await, Message::text("eve,ada"));
+    host.advance(Duration::from_secs(30));
+    assert!(matches!(ada.next().await, Message::Ping(_)));
+    // The answer to the ping.
+    ada.socket.flush().await.unwrap();
+    ada.say("who").await;
+    assert_eq!(ada.next().await, Message::text("eve,ada"));
+    host.advance(Duration::from_secs(20));
+    assert_eq!(seen.next().await, "eve closed: 1006 \"\" unclean, last");
+    host.until(|host| host.connections_count() == 1).await;
+}
+
+#[tokio::test]
+async fn a_client_that_ends_tls_and_keeps_tcp_is_lost() {
+    let (reports, mut seen) = reports();
+    let identity = Identity::new();
+    let host = Host::builder().party::<Witness>("main").env(reports);
+    let host = TestHost::of(host.tls(identity.certificate(), identity.key())).await;
+    let mut eve = identity.member(&host, "eve").await;
+    let (tcp, tls) = eve.socket.get_mut().get_mut();
+    tls.send_close_notify();
+    let mut alert = Vec::new();
+    tls.write_tls(&mut alert).unwrap();
+    tcp.tcp.write_all(&alert).await.unwrap();
+    assert_eq!(seen.next().await, "eve closed: 1006 \"\" unclean, last");
+    // The host ends its side too.
+    let mut rest = Vec::new();
+    soon(eve.tcp().read_to_end(&mut rest)).await.unwrap();
+    host.until(|host| host.connections_count() == 0).await;
+}
+
+#[tokio::test]
+async fn keys_may_be_changed_in_the_middle() {
+    let (host, identity) = start().await;
+    let mut ada = identity.member(&host, "ada").await;
+    for number in 0..50 {
+        ada.socket.get_mut().get_mut().1.refresh_traffic_keys().unwrap();
+        ada.say(number.to_string()).await;
+        assert_eq!(ada.next().await, Message::text(number.to_string()));
+    }
 }
 
 #[tokio::test]

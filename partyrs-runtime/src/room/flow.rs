@@ -85,8 +85,11 @@ impl Flow {
         })
         .await;
         let address = hosted.room().address();
-        // A hook that was ended drops what it held.
-        run_quietly(address, || future.set(None));
+        // A hook that was ended drops what it held, and what that sends is still the hook's.
+        run_quietly(address, || {
+            let _in_hook = InHook::of(&caller);
+            future.set(None);
+        });
         let took = state.clock.now().saturating_sub(started);
         if took > config.hook_warn_after && late.is_none_or(|late| !late.warned) {
             tracing::warn!(room = %address, %hook, ?took, "hook blocked its shard");

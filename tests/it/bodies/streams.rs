@@ -66,6 +66,15 @@ impl PartyServer for Intake {
                 });
                 Ok(response)
             }
+            "spawn-panic" => {
+                let (answer, response) = room.body();
+                room.spawn(async move {
+                    let _answer = answer;
+                    body.next().await;
+                    panic!("as told");
+                });
+                Ok(response)
+            }
             path @ ("now" | "gated") => {
                 if path == "gated" {
                     room.env::<Gate>()?.0.acquire().await?.forget();
@@ -258,7 +267,8 @@ async fn a_client_that_asks_first_is_told_to_go_on_when_the_room_reads() {
 /// The room keeps the stream and never reads it; the host gives it up, and the connection ends.
 #[tokio::test]
 async fn a_stream_that_nobody_reads_does_not_keep_its_connection() {
-    let Setup { host, .. } = intake().await;
+    // The room stays, so that it is not its end that frees the connection.
+    let Setup { host, .. } = intake_with(|config| config.idle_after = Duration::MAX).await;
     let mut client = sends(&host, "keep", "content-length: 100000", "one").await;
     assert_eq!(client.answer().await.text(), "kept");
     let mut tcp = client.into_tcp();
@@ -296,4 +306,69 @@ async fn a_shutdown_does_not_wait_for_a_body_that_is_under_way() {
         drop(client);
     };
     tokio::join!(host.stop(), read);
+}
+
+#[tokio::test]
+async fn a_task_that_panics_over_a_stream_ends_its_answer_and_the_room_goes_on() {
+    let Setup { host, mut seen, .. } = intake().await;
+    let mut client = sends(&host, "spawn-panic", CHUNKED, &chunk("one")).await;
+    assert_eq!(seen.next().await, "begun");
+    assert_eq!(client.head().await.status, 200);
+    assert_eq!(client.chunk().await, None);
+    // Its body is under way still, and nobody reads it: the connection ends.
+    client.send(chunk("two") + "0\r\n\r\n").await;
+
+    let mut next = sends(&host, "now", "content-length: 3", "abc").await;
+    assert_eq!(next.answer().await.text(), "3 bytes");
+}
+
+/// What a client sends as a body is never taken for a request, read or not.
+#[tokio::test]
+async fn a_request_in_a_body_that_nobody_reads_is_none() {
+    let hidden = "GET /party/hidden/now HTTP/1.1\r\nhost: x\r\n\r\n";
+    let length = format!("content-length: {}", hidden.len());
+    let both = format!("{length}\r\n{CHUNKED}");
+    let real = "GET /party/x/now HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    for (path, header, body) in [
+        ("ignore", &*length, hidden.to_owned()),
+        ("ignore", CHUNKED, chunk(hidden) + "0\r\n\r\n"),
+        ("keep", &*length, hidden.to_owned()),
+        ("keep", CHUNKED, chunk(hidden) + "0\r\n\r\n"),
+        ("now", &*length, hidden.to_owned()),
+        // By its length the request ends before its last chunk; chunks are what counts.
+        ("now", &*both, chunk("x") + "0\r\n\r\n"),
+    ] {
+        let Setup { host, mut seen, .. } = intake().await;
+        let mut client = sends(&host, path, header, &body).await;
+        // It may be read by a host that has ended the connection.
+        client.try_send(real).await;
+        let answers = match path {
+            // It is kept until the room's time for it is over.
+            "keep" => while_time_passes(&host, client.rest_or_reset()).await,
+            _ => client.rest_or_reset().await,
+        };
+        let answers = String::from_utf8_lossy(&answers);
+        assert!(answers.starts_with("HTTP/1.1 200 OK"), "{path} {header}: {answers}");
+        let begun_count = seen.all().iter().filter(|report| *report == "begun").count();
+        assert!((1..=2).contains(&begun_count), "{path} {header}: {begun_count}");
+        assert_eq!(answers.matches("HTTP/1.1").count(), begun_count, "{path} {header}: {answers}");
+        // The room that only the hidden one names was never opened.
+        assert!(host.rooms_count() <= 1, "{path} {header}");
+    }
+    let refused = [
+        "transfer-encoding: chunked, identity",
+        "transfer-encoding: xchunked",
+        "content-length: 3\r\ncontent-length: 4",
+        "content-length: +3",
+        "content-length: 3, 4",
+    ];
+    let Setup { host, mut seen, .. } = intake().await;
+    for header in refused {
+        let mut client = sends(&host, "now", header, "abc").await;
+        client.try_send(real).await;
+        let answers = String::from_utf8_lossy(&client.rest_or_reset().await).into_owned();
+        assert!(answers.starts_with("HTTP/1.1 400"), "{header}: {answers}");
+        assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{header}: {answers}");
+    }
+    assert_eq!(seen.all(), [""; 0]);
 }

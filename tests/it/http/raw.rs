@@ -34,6 +34,17 @@ impl Raw {
         soon(self.tcp.write_all(bytes.as_ref())).await.expect("a socket that takes all of it");
     }
 
+    /// As `send`, to a host that may have ended the connection.
+    pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = soon(self.tcp.write_all(bytes.as_ref())).await;
+    }
+
+    /// What comes until the connection ends, however it does.
+    pub(crate) async fn rest_or_reset(&mut self) -> Vec<u8> {
+        while soon(self.tcp.read_buf(&mut self.read)).await.is_ok_and(|count| count > 0) {}
+        std::mem::take(&mut self.read)
+    }
+
     /// Ends our half of the connection.
     pub(crate) async fn finish(&mut self) {
         soon(self.tcp.shutdown()).await.expect("a socket that can be shut down");
