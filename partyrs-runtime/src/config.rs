@@ -91,8 +91,9 @@ pub struct Config {
     /// A hook that runs longer is logged with its room. Default 1 s.
     pub hook_warn_after: Duration,
     /// A hook that runs longer is ended like a panic, at a place where it waits. Default 30 s.
-    /// A static hook and `LobbyServer::on_fetch` too; their request is answered 500. `on_cron` has
-    /// no limit. A hook that blocks its thread cannot be ended: it stops its shard, and is logged
+    /// A static hook and `LobbyServer::on_fetch` too; their request is answered 500. So is that of
+    /// an `on_socket` that has not accepted its client; once it has, this is its time from when the
+    /// client has left. `on_cron` has no limit. A hook that blocks its thread cannot be ended: it stops its shard, and is logged
     /// when it returns.
     pub hook_timeout: Duration,
     /// How long a call by a `RoomHandle` may take, its wait in the mailbox included. Default

@@ -389,7 +389,8 @@ impl Builder {
     }
 
     /// Says what answers outside the rooms: what is neither a room nor a static file is asked of
-    /// [`LobbyServer::on_fetch`]. A host has one lobby.
+    /// [`LobbyServer::on_fetch`], and a WebSocket that is asked for there of
+    /// [`LobbyServer::on_socket`]. A host has one lobby.
     ///
     /// # Examples
     ///
@@ -762,14 +763,16 @@ async fn serve_clients(state: Arc<State>, listener: TcpListener, stop: impl Futu
     tracing::info!(rooms_count, connections_count, "shutting down");
     let grace = state.config.shutdown_grace;
     let drained = async {
+        let pacer = Pacer::start(connections_count, grace, state.clock.clone());
         let lobby_ended = async {
             if let Some(lobby) = &state.lobby {
+                lobby.drain(Arc::clone(&pacer));
                 lobby.ended().await;
             }
         };
-        tokio::join!(drain_rooms(&state, connections_count), lobby_ended, all_closed.recv());
+        tokio::join!(drain_rooms(&state, &pacer), lobby_ended, all_closed.recv());
         // Once more: a hook of the lobby may have opened a room.
-        drain_rooms(&state, 0).await;
+        drain_rooms(&state, &pacer).await;
     };
     if state.clock.timeout(grace, drained).await.is_none() {
         let rooms_count = state.registry.rooms_count();
@@ -801,8 +804,7 @@ pub(crate) async fn end(state: Arc<State>) {
 }
 
 /// Tells every room to close, and waits until all have.
-async fn drain_rooms(state: &Arc<State>, connections_count: usize) {
-    let pacer = Pacer::start(connections_count, state.config.shutdown_grace, state.clock.clone());
+async fn drain_rooms(state: &Arc<State>, pacer: &Arc<Pacer>) {
     loop {
         let mailboxes = state.registry.mailboxes();
         if mailboxes.is_empty() {
@@ -810,7 +812,7 @@ async fn drain_rooms(state: &Arc<State>, connections_count: usize) {
         }
         let told = mailboxes.iter().map(|mailbox| async {
             // A room that is gone already needs no telling.
-            let _ = mailbox.push(RoomEvent::Drain(Arc::clone(&pacer))).await;
+            let _ = mailbox.push(RoomEvent::Drain(Arc::clone(pacer))).await;
             mailbox.gone().await;
         });
         // Then once more: a call between rooms may have opened another.

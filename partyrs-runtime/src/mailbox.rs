@@ -14,7 +14,6 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::config::Config;
 use crate::event::RoomEvent;
 
 /// The queue of one opening of a room.
@@ -33,12 +32,12 @@ struct Queue {
 }
 
 impl Mailbox {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(events_max: usize, bytes_max: usize) -> Self {
         Self {
             queue: Mutex::new(Queue { events: VecDeque::new(), open: true, waker: None }),
-            events_free: Semaphore::new(config.mailbox_events_max),
-            bytes_free: Semaphore::new(config.mailbox_bytes_max),
-            bytes_max: config.mailbox_bytes_max,
+            events_free: Semaphore::new(events_max),
+            bytes_free: Semaphore::new(bytes_max),
+            bytes_max,
             gone: watch::Sender::new(false),
         }
     }

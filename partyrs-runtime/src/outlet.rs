@@ -284,7 +284,7 @@ impl Outlet {
             state.ending = Some(Ending::Lost);
         }
         self.ending.notify_one();
-        self.drained.notify_one();
+        self.drained.notify_waiters();
     }
 
     fn run_writer(self: &Rc<Self>, state: &mut State) {
@@ -318,7 +318,7 @@ impl Outlet {
         if state.is_cut {
             state.half = None;
         }
-        self.drained.notify_one();
+        self.drained.notify_waiters();
         Poll::Ready(())
     }
 }

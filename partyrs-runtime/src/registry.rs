@@ -4,6 +4,7 @@
 //! out when the room has ended entirely. Who meets a room that is ending waits, and opens it again.
 
 use std::hash::BuildHasher;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +17,7 @@ use crate::event::{Refusal, RoomEvent};
 use crate::host::State;
 use crate::mailbox::Mailbox;
 use crate::party::{Party, RoomSetup};
+use crate::pulse::Pulse;
 use crate::shard::Shard;
 
 /// All open rooms of a host.
@@ -24,6 +26,8 @@ pub(crate) struct Registry {
     slices: Vec<Slice>,
     rooms_count: AtomicUsize,
     rooms_max: usize,
+    /// The shard of the next socket outside of the rooms.
+    next_slice: AtomicUsize,
 }
 
 /// The rooms of one shard.
@@ -51,7 +55,8 @@ impl Registry {
     pub(crate) fn new(config: &Config, clock: &Clock) -> std::io::Result<Self> {
         let slice = |index| Ok(Slice { shard: Shard::spawn(index, clock.clone())?, rooms: Mutex::default() });
         let slices = (0..config.shards).map(slice).collect::<std::io::Result<_>>()?;
-        Ok(Self { slices, rooms_count: AtomicUsize::new(0), rooms_max: config.rooms_max })
+        let (rooms_count, next_slice) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Ok(Self { slices, rooms_count, rooms_max: config.rooms_max, next_slice })
     }
 
     /// Brings an event to a room, opening it if it is closed. Gives the event back if the
@@ -122,6 +127,13 @@ impl Registry {
         }
     }
 
+    /// Runs `start` on one of the shards, on each in turn. Nothing happens when they have ended.
+    pub(crate) fn start_somewhere(&self, start: impl FnOnce(&Rc<Pulse>) + Send + 'static) {
+        let index = self.next_slice.fetch_add(1, Ordering::Relaxed) % self.slices.len();
+        // Dropped with all that it holds if the shard has ended.
+        self.slices[index].shard.start(start);
+    }
+
     /// Ends all shards, with the rooms that still live on them.
     pub(crate) fn end(&self) {
         self.slices.iter().for_each(|slice| slice.shard.end());
@@ -147,7 +159,9 @@ impl Registry {
             self.rooms_count.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        let (mailbox, status) = (Arc::new(Mailbox::new(party.config())), Arc::new(Status::default()));
+        let config = party.config();
+        let mailbox = Arc::new(Mailbox::new(config.mailbox_events_max, config.mailbox_bytes_max));
+        let status = Arc::new(Status::default());
         let room = OpenRoom { mailbox: Arc::clone(&mailbox), status: Arc::clone(&status) };
         rooms.insert(address.clone(), room);
         let (state, party) = (Arc::clone(state), Arc::clone(party));

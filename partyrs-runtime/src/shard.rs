@@ -20,7 +20,8 @@ type Start = Box<dyn FnOnce(&Rc<Pulse>) + Send>;
 /// A running shard.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    /// Unbounded in itself; each open room passes through it once, so `rooms_max` bounds it.
+    /// Unbounded in itself; each open room passes through it once, and each WebSocket outside of
+    /// the rooms, so `rooms_max` and `connections_max` bound it.
     /// `None` once the shard is to end.
     starts: Mutex<Option<mpsc::UnboundedSender<Start>>>,
     thread: Mutex<Option<JoinHandle<()>>>,

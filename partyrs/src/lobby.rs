@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::cron::Cron;
 use crate::env::{Env, MissingEnv};
 use crate::error::Result;
+use crate::lobby_socket::LobbySocket;
 use crate::parties::Parties;
 use crate::request::Request;
 use crate::response::Response;
@@ -71,6 +72,72 @@ pub trait LobbyServer: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Response>>> + Send {
         let _ = (request, lobby);
         async { Ok(None) }
+    }
+
+    /// Called for a WebSocket that is asked for at what is no room: the client of another
+    /// protocol, or a proxy to a room under an address of its own.
+    ///
+    /// [`LobbySocket::accept`] answers 101. Who returns `Ok` without it has not taken the client:
+    /// the request goes on as a plain one, to static files, `on_fetch` and 404. That is the
+    /// default. To refuse, fail before it: [`Error::status`](crate::Error::status) is answered so,
+    /// [`Error::close`](crate::Error::close) is a 101 and that Close, the only refusal that
+    /// `partysocket` can see, and any other `Err`, a panic, or more time than `hook_timeout`
+    /// (default 30 s) is 500 with a fixed text. Pages of other origins
+    /// (`Builder::allowed_origins`) do not come this far.
+    ///
+    /// **The hook is the life of the WebSocket**: it may run for days, and when it ends the client is
+    /// closed, with 1000 after `Ok`, as [`Error::close`](crate::Error::close) says, else with 1011.
+    /// Dropping the [`Socket`](crate::Socket) before that closes nothing. An `Err` or a panic is
+    /// logged; not so the [`SocketError`](crate::SocketError) of a send to a client that has left.
+    ///
+    /// When the client has left, [`Socket::next`](crate::Socket::next) ends, and the hook has
+    /// `hook_timeout` to end too; then it is dropped where it waits. While 64 KiB wait for `next`
+    /// nothing more is read, so a client that has sent more than that and leaves is noticed only
+    /// when the hook reads on. The client has the limits and pings of the host: a message over
+    /// `message_bytes_max` closes it with 1009, and one for whom more than
+    /// `outbox_bytes_max` waits gets what waits, and 1013. It counts for `connections_max` from
+    /// when the hook is asked. A shutdown closes with 1012, and waits for the hook as it
+    /// waits for anything, up to `shutdown_grace`.
+    ///
+    /// # Examples
+    ///
+    /// `/live/<room>` leads to a room whose own address nobody needs to know. The room sees one
+    /// client for each, by [`RoomHandle::socket`](crate::RoomHandle::socket):
+    ///
+    /// ```
+    /// # use partyrs::prelude::*;
+    /// # struct Chat;
+    /// # impl PartyServer for Chat {
+    /// #     type Message = String;
+    /// #     async fn on_start(_: &Room) -> Result<Self> { Ok(Chat) }
+    /// # }
+    /// struct Site;
+    ///
+    /// impl LobbyServer for Site {
+    ///     async fn on_socket(&self, socket: LobbySocket, lobby: &HostLobby) -> Result<()> {
+    ///         let Some(room) = socket.head().uri().path().strip_prefix("/live/") else {
+    ///             return Ok(()); // not ours
+    ///         };
+    ///         let mut room = lobby.parties().party::<Chat>("main")?.room(room)?.socket().await?;
+    ///         let mut client = socket.accept().await?;
+    ///         loop {
+    ///             tokio::select! {
+    ///                 said = client.next() => match said {
+    ///                     Some(frame) => drop(room.send(frame)), // who has closed ends `next` too
+    ///                     None => return Ok(()), // the room hears 1001
+    ///                 },
+    ///                 heard = room.next() => match heard {
+    ///                     Some(frame) => drop(client.send(frame)),
+    ///                     None => return Err(Error::close(1001, "the room has closed")),
+    ///                 },
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    fn on_socket(&self, socket: LobbySocket, lobby: &HostLobby) -> impl Future<Output = Result<()>> + Send {
+        let _ = (socket, lobby);
+        async { Ok(()) }
     }
 
     /// Called when a cron of this host is due: `Builder::cron` gives it its name and its times.

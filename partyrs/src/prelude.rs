@@ -11,6 +11,7 @@ pub use crate::frame::{Frame, FromFrame, IntoFrame, Json, ParseError};
 pub use crate::handle::RoomHandle;
 pub use crate::head::{Admission, Head, Lobby};
 pub use crate::lobby::{HostLobby, LobbyServer};
+pub use crate::lobby_socket::LobbySocket;
 pub use crate::options::{DuplicateIds, PartyOptions};
 pub use crate::request::Request;
 pub use crate::response::Response;

@@ -30,13 +30,20 @@ use crate::frame::{Frame, WhenBehind};
 use crate::handle::CallError;
 use crate::head::Head;
 use crate::ledger::{Ledger, Undo};
+use crate::lobby_socket::AcceptError;
 use crate::request::Request;
 use crate::response::Response;
 use crate::room::Room;
 pub use crate::running::InHook;
 use crate::socket::Socket;
-pub use crate::socket::{Forward, Outgoing, SocketEnd};
+pub use crate::socket::{Forward, Outgoing, SocketEnd, SocketHold};
 use crate::storage::{Commit, CommitError, Opened, StorageEngine, StorageLimits};
+
+/// The client behind a [`LobbySocket`](crate::LobbySocket): a host answers its upgrade.
+pub trait Acceptor: Send {
+    /// Answers 101, with the subprotocol that `head` selects, and waits until the WebSocket is open.
+    fn accept(self: Box<Self>, head: Head) -> BoxFuture<'static, Result<Socket, AcceptError>>;
+}
 
 /// What a host lends to its rooms.
 pub trait RoomHost: fmt::Debug + Send + Sync {

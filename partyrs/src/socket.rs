@@ -1,7 +1,7 @@
-//! A WebSocket to another room, as the room or task that opened it sees it.
+//! A WebSocket that is not a room's own: to another room, or to a client outside of the rooms.
 //!
 //! It is two bounded queues and a note of how it ended. The host moves frames between them
-//! and the room at the other end; nothing here touches a socket.
+//! and the other end; nothing here touches a socket.
 //!
 //! The difficulty is the hook that sends and then fails: what it sent after its first write
 //! must never arrive. So in a hook a frame goes through the gate of the hook's room, like any
@@ -19,7 +19,11 @@ use crate::frame::{EncodeError, Frame, IntoFrame};
 use crate::running::InHook;
 use crate::seam::Effect;
 
-/// An open WebSocket to a room; made by [`RoomHandle::socket`](crate::RoomHandle::socket).
+/// An open WebSocket: to a room, made by [`RoomHandle::socket`](crate::RoomHandle::socket), or to
+/// a client outside of the rooms, made by [`LobbySocket::accept`](crate::LobbySocket::accept).
+///
+/// What is said here of a room at the other end holds for such a client, but for what
+/// [`LobbyServer::on_socket`](crate::LobbyServer::on_socket) says otherwise.
 ///
 /// Reading belongs into a task, and what it hears goes back into the room by a handle: a hook
 /// that waits in [`Socket::next`] makes its room wait, and if the other room waits for it as
@@ -72,12 +76,12 @@ pub struct SocketSender {
     owner: Weak<Owner>,
 }
 
-/// Why something was not sent to a room.
+/// Why something was not sent on a socket.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SocketError {
     /// The socket has ended, or is closing.
-    #[error("socket to the room is closed")]
+    #[error("socket is closed")]
     Closed,
     /// The message has no frame form.
     #[error("message has no frame form")]
@@ -104,6 +108,11 @@ pub struct Forward {
 /// ends the socket, as lost unless the host has said otherwise.
 pub struct SocketEnd {
     link: Arc<Link>,
+}
+
+/// Keeps a [`Socket`] open whose owner drops it, for a host that says itself how it closes.
+pub struct SocketHold {
+    owner: Arc<Owner>,
 }
 
 /// Held by the [`Socket`] and by everything on its way to it: the last one closes.
@@ -134,6 +143,8 @@ struct State {
     ended: Option<Close>,
     host: Option<Waker>,
     reader: Option<Waker>,
+    /// Whoever has a [`SocketHold`] and waits for the end; one task.
+    holder: Option<Waker>,
     flushing: Vec<Waker>,
 }
 
@@ -308,7 +319,7 @@ impl SocketEnd {
 
     /// The socket has ended so; only the first end counts.
     pub fn end(&self, close: Close) {
-        let (_unsent, reader, flushing) = {
+        let (_unsent, waiting, flushing) = {
             let mut state = self.link.state();
             if state.ended.is_some() {
                 return;
@@ -316,9 +327,39 @@ impl SocketEnd {
             state.ended = Some(close);
             state.outgoing_bytes = 0;
             let unsent = std::mem::take(&mut state.outgoing);
-            (unsent, state.reader.take(), std::mem::take(&mut state.flushing))
+            let waiting = [state.reader.take(), state.holder.take()];
+            (unsent, waiting, std::mem::take(&mut state.flushing))
         };
-        reader.into_iter().chain(flushing).for_each(Waker::wake);
+        waiting.into_iter().flatten().chain(flushing).for_each(Waker::wake);
+    }
+}
+
+impl SocketHold {
+    /// Holds this socket.
+    #[must_use]
+    pub fn of(socket: &Socket) -> Self {
+        Self { owner: Arc::clone(&socket.owner) }
+    }
+
+    /// Closes the socket behind what was sent, unless it is closing already.
+    pub fn close(&self, close: CloseFrame) {
+        self.owner.link.queue(Outgoing::Close(close));
+    }
+
+    /// Whether it has ended, or is closing.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.owner.link.is_closing()
+    }
+
+    /// Ready once the socket has ended.
+    pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.owner.link.state();
+        if state.ended.is_some() {
+            return Poll::Ready(());
+        }
+        state.holder = Some(cx.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -472,6 +513,12 @@ impl fmt::Debug for SocketEnd {
     }
 }
 
+impl fmt::Debug for SocketHold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SocketHold")
+    }
+}
+
 impl fmt::Debug for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Forward")
@@ -557,6 +604,21 @@ mod tests {
         assert_eq!(socket.next().now_or_never(), Some(None));
         assert_eq!(socket.closed().map(|close| close.code), Some(4000));
         assert_eq!(socket.flushed().now_or_never(), Some(()));
+    }
+
+    #[test]
+    fn a_socket_that_is_held_is_closed_by_its_holder_and_not_by_being_dropped() {
+        let (socket, end) = SocketEnd::pair(1000, 1000);
+        let hold = SocketHold::of(&socket);
+        socket.send("a").unwrap();
+        drop(socket);
+        assert_eq!(numbered(&end), "a");
+        assert!(!hold.is_closing());
+        let ended = poll_fn(|cx| hold.poll_ended(cx));
+        hold.close(CloseFrame::new(4000, "").unwrap());
+        assert_eq!(numbered(&end), "4000");
+        end.end(Close::lost());
+        assert_eq!(ended.now_or_never(), Some(()));
     }
 
     #[tokio::test]

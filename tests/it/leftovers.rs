@@ -115,6 +115,31 @@ impl PartyServer for Door {
     }
 }
 
+/// What is no room: accepts, refuses and closes as the query says.
+struct Porch;
+
+impl LobbyServer for Porch {
+    async fn on_socket(&self, socket: LobbySocket, _: &HostLobby) -> Result<()> {
+        let told = socket.head().query("do").unwrap_or_default().into_owned();
+        match told.as_str() {
+            "leave" => return Ok(()),
+            "refuse" => return Err(Error::status(403, "no")),
+            "close" => return Err(Error::close(4001, "no")),
+            _ => {}
+        }
+        let mut socket = socket.accept().await?;
+        match told.as_str() {
+            "fail" => return Err(Error::new("as told")),
+            "pages" => socket.send(Frame::binary(vec![7; 1 << 20]))?,
+            _ => {}
+        }
+        while let Some(frame) = socket.next().await {
+            socket.send(frame)?;
+        }
+        Ok(())
+    }
+}
+
 /// Opens a socket and ends it in one way.
 async fn to_itself(own: &RoomHandle<Door>, end: &str) -> Result<()> {
     let mut socket = match end {
@@ -287,6 +312,23 @@ async fn cycle(host: &TestHost, kind: &str) {
             let end = kind.trim_start_matches("socket ").replace(' ', "%20");
             host.get(&format!("/party/lobby?socket={end}")).await;
         }
+        "outside closed" => drop(host.connect("/outside").await.close(Some((1000, "bye"))).await),
+        "outside dropped" => drop(Raw::connect(host, "/outside").await),
+        "outside reset in pages" => {
+            end_by_reset(&Raw::connect(host, "/outside?do=pages").await.into_tcp());
+        }
+        "outside protocol error" => {
+            let mut raw = Raw::connect(host, "/outside").await;
+            raw.send([TEXT, 0]).await;
+            assert_eq!(raw.closed().await.0, 1002);
+        }
+        "outside fail" => assert_eq!(host.connect("/outside?do=fail").await.closed().await.0, 1011),
+        "outside close" => assert_eq!(host.connect("/outside?do=close").await.closed().await.0, 4001),
+        "outside refuse" => assert_eq!(refused(host, upgrade_request("/outside?do=refuse")).await, 403),
+        "outside leave" => assert_eq!(refused(host, upgrade_request("/outside?do=leave")).await, 404),
+        "outside bad version" => {
+            assert_eq!(refused(host, upgrade_request("/outside").replace("13", "12")).await, 426);
+        }
         "unknown party" => assert_eq!(refused(host, upgrade_request("/parties/x/y")).await, 404),
         "bad version" => {
             assert_eq!(refused(host, upgrade_request("/party/lobby").replace("13", "12")).await, 426);
@@ -295,7 +337,7 @@ async fn cycle(host: &TestHost, kind: &str) {
     }
 }
 
-const KINDS: [&str; 29] = [
+const KINDS: [&str; 38] = [
     "closed with a code",
     "closed without a code",
     "closed and TCP kept",
@@ -325,6 +367,15 @@ const KINDS: [&str; 29] = [
     "socket closed by the room",
     "socket refused",
     "socket message too long",
+    "outside closed",
+    "outside dropped",
+    "outside reset in pages",
+    "outside protocol error",
+    "outside fail",
+    "outside close",
+    "outside refuse",
+    "outside leave",
+    "outside bad version",
 ];
 
 /// All of them at once: they fall silent together.
@@ -484,7 +535,7 @@ async fn alone() {
         return;
     }
     let let_through = Arc::new(Semaphore::new(0));
-    let host = Host::builder().party::<Door>("main").env(Arc::clone(&let_through));
+    let host = Host::builder().party::<Door>("main").lobby(Porch).env(Arc::clone(&let_through));
     let host = host.allowed_origins([ORIGIN]).config(|config| config.shards = 1);
     let host = TestHost::of(host).await;
     // Whatever is made at the first use is made, and stays.

@@ -26,6 +26,7 @@ mod kinds;
 mod leftovers;
 mod limits;
 mod lobby;
+mod lobby_sockets;
 mod log;
 mod options;
 mod origins;

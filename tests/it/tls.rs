@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use partyrs::prelude::*;
 use partyrs_runtime::testing::{TestHost, soon};
 use partyrs_runtime::{Builder, Host};
 use rcgen::CertifiedKey;
@@ -170,6 +171,19 @@ impl Client {
     }
 }
 
+/// Says back what it hears, outside of the rooms.
+struct Echo;
+
+impl LobbyServer for Echo {
+    async fn on_socket(&self, socket: LobbySocket, _: &HostLobby) -> Result<()> {
+        let mut socket = socket.accept().await?;
+        while let Some(frame) = socket.next().await {
+            socket.send(frame)?;
+        }
+        Ok(())
+    }
+}
+
 fn builder(identity: &Identity) -> Builder {
     let (reports, _) = reports();
     Host::builder().party::<Witness>("main").env(reports).tls(identity.certificate(), identity.key())
@@ -199,6 +213,21 @@ async fn sockets_and_requests_go_over_tls_as_they_do_without() {
     let mut answer = String::new();
     soon(stream.read_to_string(&mut answer)).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 404 Not Found"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_socket_outside_of_the_rooms_goes_over_tls_too() {
+    let identity = Identity::new();
+    let mut host = TestHost::of(builder(&identity).lobby(Echo)).await;
+    let mut ada = identity.connect(&host, "/echo").await;
+    for message in [Message::text("hi"), Message::text(""), Message::binary(vec![7; 1 << 20])] {
+        ada.say(message.clone()).await;
+        assert_eq!(ada.next().await, message);
+    }
+    host.begin_stop();
+    assert_eq!(ada.closed().await.0, 1012);
+    drop(ada);
+    host.stop().await;
 }
 
 #[tokio::test]

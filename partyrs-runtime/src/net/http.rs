@@ -12,7 +12,7 @@ use partyrs::{Admission, Body, Error, Head, RoomAddress, RoomId};
 use tokio::sync::oneshot;
 
 use super::route::Route;
-use super::{body, cors, upgrade};
+use super::{body, cors, lobby_socket, upgrade};
 use crate::event::{Refusal, RoomEvent};
 use crate::host::State;
 use crate::lobby::{FetchError, Lobby};
@@ -66,7 +66,15 @@ where
             None => text(StatusCode::NOT_FOUND, format!("Party {party} not found")),
         },
         Route::BadRoom(wrong) => text(StatusCode::BAD_REQUEST, wrong),
-        Route::Elsewhere => elsewhere(&state, request, remote_addr).await,
+        Route::Elsewhere => match &state.lobby {
+            Some(lobby) if upgrade::is_asked(&request) => {
+                match lobby_socket::offer(&state, lobby, request, remote_addr).await {
+                    Ok(response) => response,
+                    Err(request) => elsewhere(&state, request, remote_addr).await,
+                }
+            }
+            _ => elsewhere(&state, request, remote_addr).await,
+        },
     }
 }
 
@@ -210,7 +218,7 @@ pub(crate) fn before_hook_failed(
 }
 
 /// The answer when a hook outside of rooms failed: its own, or 500.
-fn failed(state: &State, error: &Error) -> Response<Body> {
+pub(crate) fn failed(state: &State, error: &Error) -> Response<Body> {
     match error.public_status() {
         Some((status, answer)) => text(status, answer),
         None => text(StatusCode::INTERNAL_SERVER_ERROR, state.failure_text(error)),

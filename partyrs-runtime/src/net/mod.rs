@@ -7,6 +7,7 @@ pub(crate) mod cors;
 pub(crate) mod http;
 pub(crate) mod linger;
 pub(crate) mod listener;
+pub(crate) mod lobby_socket;
 pub(crate) mod origin;
 pub(crate) mod patience;
 pub(crate) mod route;

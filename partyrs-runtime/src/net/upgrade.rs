@@ -120,7 +120,7 @@ pub(crate) async fn join(
 }
 
 /// The accept key of a good handshake, or what the client is told of a bad one.
-fn check_handshake<B>(request: &Request<B>) -> Result<String, Box<Response<Body>>> {
+pub(super) fn check_handshake<B>(request: &Request<B>) -> Result<String, Box<Response<Body>>> {
     let bad = |wrong: &str| Err(Box::new(text(StatusCode::BAD_REQUEST, wrong)));
     let headers = request.headers();
     if request.method() != Method::GET {
@@ -166,12 +166,12 @@ pub(crate) fn connection_id(head: &Head) -> Result<ConnectionId, NoId> {
 /// The subprotocol that was selected. A client that is about to be closed, and for which none
 /// was, is told the first that it offers: else a browser fails by itself, and its page never
 /// sees the Close.
-fn protocol_to_tell(head: &Head, refusal: Option<&CloseFrame>) -> Option<HeaderValue> {
+pub(super) fn protocol_to_tell(head: &Head, refusal: Option<&CloseFrame>) -> Option<HeaderValue> {
     let any = refusal.and_then(|_| head.offered_protocols().next());
     HeaderValue::from_str(head.protocol().or(any)?).ok()
 }
 
-fn switching_protocols(accept_key: &str, protocol: Option<HeaderValue>) -> Response<Body> {
+pub(super) fn switching_protocols(accept_key: &str, protocol: Option<HeaderValue>) -> Response<Body> {
     let mut response = partyrs::Response::status(StatusCode::SWITCHING_PROTOCOLS).into_http();
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -191,7 +191,7 @@ fn detached(uri: &Uri) -> Uri {
 }
 
 /// Takes the stream out of hyper, to be registered with the shard of its room.
-fn take_stream(upgraded: Upgraded) -> Option<(Transport, Vec<u8>)> {
+pub(super) fn take_stream(upgraded: Upgraded) -> Option<(Transport, Vec<u8>)> {
     let parts = upgraded.downcast::<TokioIo<Lingering>>().ok()?;
     let transport = parts.io.into_inner().into_stream().into_transport().ok()?;
     // Copied, and mostly empty: it must not keep hyper's read buffer alive.
