@@ -550,7 +550,8 @@ async fn a_client_that_reads_too_slowly_gets_what_waits_and_1013() {
 
 #[tokio::test]
 async fn a_client_that_never_reads_again_is_cut_and_nothing_of_it_is_left() {
-    let (host, mut seen, _) = plain().await;
+    // So that it is not its silence that ends it.
+    let (host, mut seen, _) = site_with(|config| config.ping_every = Duration::MAX).await;
     let _slow = narrow(&host, "/pages").await;
     assert_eq!(seen.next().await, "sent: false");
     soon(async {
@@ -583,7 +584,7 @@ async fn a_hook_that_does_not_read_holds_up_its_client_alone() {
     assert_eq!(seen.next().await, "waits");
     let many = frame(TEXT, format!("{:<16384}", "count")).repeat(1024);
     let mut sent = Box::pin(ada.send(&many));
-    for _ in 0..100 {
+    for _ in 0..500 {
         bob.send("hi").await;
         tokio::select! {
             biased;
