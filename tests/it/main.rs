@@ -41,4 +41,5 @@ mod shutdown;
 mod sockets;
 mod storage;
 mod tls;
+mod tower;
 mod upgrade;
