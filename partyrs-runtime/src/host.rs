@@ -1,7 +1,7 @@
 //! A host: which parties it serves, with what, and where.
 //!
-//! The builder collects and checks; `State` is what all requests and rooms share; `serve`
-//! runs until the program is told to stop.
+//! The builder collects and checks; `State` is what all requests and rooms share; `Running`
+//! is what goes on until the program is told to stop.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -29,11 +29,13 @@ use crate::event::RoomEvent;
 use crate::lobby::{Given, Hooks, Lobby};
 use crate::net::admin::{self, Token};
 use crate::net::cors::{Cors, Policy};
-use crate::net::listener;
+use crate::net::listener::{self, StillOpen};
 use crate::net::origin::{self, Origin};
 use crate::net::tls::{CertificateFiles, Tls, TlsError};
 use crate::party::{Party, Registered};
 use crate::registry::Registry;
+use crate::running::RunningHost;
+use crate::service::HostService;
 use crate::shutdown::{Draining, Pacer, StopSignal};
 use crate::storage::{OpenError, RedbEngine};
 
@@ -143,6 +145,11 @@ pub enum HostError {
     /// Static files.
     #[error(transparent)]
     Assets(#[from] AssetsError),
+    /// There is a certificate, and no address at which it is shown.
+    #[error(
+        "the host has a certificate, but no address of its own to show it at; give it to the server around this host, or use `.start_at(addr)`"
+    )]
+    TlsNowhere,
     /// The address in the environment is none.
     #[error("PARTYRS_ADDR is {0:?}, but must be an address and a port, such as 127.0.0.1:1999")]
     Addr(String),
@@ -238,8 +245,12 @@ pub(crate) struct Ticket {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) state: Arc<State>,
-    listener: TcpListener,
+    /// `None` for a host that others bring its requests to.
+    listener: Option<TcpListener>,
     admin: Option<(TcpListener, Option<Token>)>,
+    /// Held by whoever answers requests.
+    open: StillOpen,
+    all_closed: mpsc::Receiver<Infallible>,
 }
 
 impl Host {
@@ -295,30 +306,7 @@ impl Host {
         let Ok(addr) = numeric.as_deref().unwrap_or(&addr).parse() else {
             return Err(HostError::Addr(addr.into_owned()));
         };
-        if let Some(data) = std::env::var_os("PARTYRS_DATA") {
-            if data.is_empty() {
-                return Err(HostError::NoData);
-            }
-            self.builder.data = data.into();
-        }
-        const CERT: &str = "PARTYRS_TLS_CERT";
-        const KEY: &str = "PARTYRS_TLS_KEY";
-        match (std::env::var_os(CERT), std::env::var_os(KEY)) {
-            (None, None) => {}
-            (Some(certificate), Some(key)) => {
-                self.builder.tls = Some(CertificateFiles::new(certificate.as_ref(), key.as_ref()));
-            }
-            (Some(_), None) => return Err(HostError::TlsHalf(CERT, KEY)),
-            (None, Some(_)) => return Err(HostError::TlsHalf(KEY, CERT)),
-        }
-        if let Some(admin) = std::env::var_os("PARTYRS_ADMIN_ADDR") {
-            let admin = admin.to_string_lossy();
-            self.builder.admin = Some(admin.parse().map_err(|_| HostError::AdminAddr(admin.into_owned()))?);
-        }
-        if let Some(token) = std::env::var_os("PARTYRS_ADMIN_TOKEN") {
-            self.builder.admin_token = Some(Token::new(token.to_string_lossy().into_owned()));
-        }
-        check_admin(self.builder.admin, self.builder.admin_token.as_ref())?;
+        self.builder.read_env()?;
         self.serve(addr).await
     }
 
@@ -338,26 +326,106 @@ impl Host {
     /// As [`Host::serve_from_env`].
     pub async fn serve(self, addr: SocketAddr) -> Result<(), HostError> {
         let signal = StopSignal::install().map_err(HostError::System)?;
-        let running = self.listen(addr)?;
         // Nobody may be there to read it.
-        let scheme = if running.state.tls.is_some() { "https" } else { "http" };
-        let _ = writeln!(std::io::stdout(), "listening on {scheme}://{}", running.addr()?);
-        if let Some(admin) = running.admin_addr()? {
+        let scheme = if self.builder.tls.is_some() { "https" } else { "http" };
+        let running = self.start_at(addr)?;
+        if let Some(addr) = running.addr() {
+            let _ = writeln!(std::io::stdout(), "listening on {scheme}://{addr}");
+        }
+        if let Some(admin) = running.admin_addr() {
             let _ = writeln!(std::io::stdout(), "admin address is http://{admin}");
         }
-        running.serve(signal.received()).await;
+        running.stopped_by(signal.received()).await;
         Ok(())
     }
 
-    /// Binds the port and opens the storage.
-    pub(crate) fn listen(self, addr: SocketAddr) -> Result<Running, HostError> {
-        let listener = bind(addr).map_err(|source| HostError::Listen { addr, source })?;
+    /// Starts the host inside another server, which brings it requests by
+    /// [`RunningHost::service`]; it listens nowhere itself, but for its admin address.
+    ///
+    /// Alarms, crons and all else that needs no client run from now on, as tasks of this
+    /// runtime. What the other server must see to stands at [`HostService`](crate::HostService).
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`] if the data folder or the admin address cannot be used, or if the host has
+    /// a certificate ([`Builder::tls`]): nobody would be shown it.
+    ///
+    /// # Panics
+    ///
+    /// As [`Host::serve_from_env`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use partyrs::prelude::*;
+    /// # use partyrs_runtime::Host;
+    /// # struct Chat;
+    /// # impl PartyServer for Chat {
+    /// #     type Message = String;
+    /// #     async fn on_start(_: &Room) -> Result<Self> { Ok(Chat) }
+    /// # }
+    /// # async fn serve() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    /// let host = Host::builder().party::<Chat>("main").build()?.start()?;
+    /// let app = axum::Router::new()
+    ///     .route("/", axum::routing::get(async || "hello"))
+    ///     .fallback_service(host.service());
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:1999").await?;
+    /// // One signal ends both, and both take their time.
+    /// let server = axum::serve(listener, app).with_graceful_shutdown(host.stopping());
+    /// let (served, stopped) = tokio::join!(async { server.await }, host.stopped_by_signal());
+    /// served?;
+    /// stopped?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start(self) -> Result<RunningHost, HostError> {
+        if self.builder.tls.is_some() {
+            return Err(HostError::TlsNowhere);
+        }
+        Ok(RunningHost::start(self.set_up(None)?))
+    }
+
+    /// As [`Host::start`], with what the environment says: `PARTYRS_DATA`, `PARTYRS_ADMIN_ADDR` and
+    /// `PARTYRS_ADMIN_TOKEN`, as for [`Host::serve_from_env`]. Where to listen is for the other
+    /// server to know.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::start`], also where `PARTYRS_TLS_CERT` is set, and if a variable makes no sense.
+    ///
+    /// # Panics
+    ///
+    /// As [`Host::serve_from_env`].
+    pub fn start_from_env(mut self) -> Result<RunningHost, HostError> {
+        self.builder.read_env()?;
+        self.start()
+    }
+
+    /// Starts the host at this address, as [`Host::serve`] does, and leaves it to the program when
+    /// it stops. The environment is not read, no signal is listened to, and nothing is printed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::serve_from_env`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Host::serve_from_env`].
+    pub fn start_at(self, addr: SocketAddr) -> Result<RunningHost, HostError> {
+        Ok(RunningHost::start(self.set_up(Some(addr))?))
+    }
+
+    /// Binds the ports and opens the storage.
+    pub(crate) fn set_up(self, addr: Option<SocketAddr>) -> Result<Running, HostError> {
+        let listen = |addr| bind(addr).map_err(|source| HostError::Listen { addr, source });
+        let listener = addr.map(listen).transpose()?;
         let admin = match self.builder.admin {
             Some(addr) => Some(bind(addr).map_err(|source| HostError::ListenAdmin { addr, source })?),
             None => None,
         };
         let admin = admin.map(|listener| (listener, self.builder.admin_token.clone()));
-        Ok(Running { state: self.builder.into_state()?, listener, admin })
+        let (open, all_closed) = mpsc::channel(1);
+        Ok(Running { state: self.builder.into_state()?, listener, admin, open, all_closed })
     }
 }
 
@@ -616,6 +684,34 @@ impl Builder {
         Ok(Host { builder: self })
     }
 
+    /// What the environment says of all but the address.
+    fn read_env(&mut self) -> Result<(), HostError> {
+        if let Some(data) = std::env::var_os("PARTYRS_DATA") {
+            if data.is_empty() {
+                return Err(HostError::NoData);
+            }
+            self.data = data.into();
+        }
+        const CERT: &str = "PARTYRS_TLS_CERT";
+        const KEY: &str = "PARTYRS_TLS_KEY";
+        match (std::env::var_os(CERT), std::env::var_os(KEY)) {
+            (None, None) => {}
+            (Some(certificate), Some(key)) => {
+                self.tls = Some(CertificateFiles::new(certificate.as_ref(), key.as_ref()));
+            }
+            (Some(_), None) => return Err(HostError::TlsHalf(CERT, KEY)),
+            (None, Some(_)) => return Err(HostError::TlsHalf(KEY, CERT)),
+        }
+        if let Some(admin) = std::env::var_os("PARTYRS_ADMIN_ADDR") {
+            let admin = admin.to_string_lossy();
+            self.admin = Some(admin.parse().map_err(|_| HostError::AdminAddr(admin.into_owned()))?);
+        }
+        if let Some(token) = std::env::var_os("PARTYRS_ADMIN_TOKEN") {
+            self.admin_token = Some(Token::new(token.to_string_lossy().into_owned()));
+        }
+        check_admin(self.admin, self.admin_token.as_ref())
+    }
+
     fn into_state(mut self) -> Result<Arc<State>, HostError> {
         let engine = match self.engine {
             Some(engine) => engine,
@@ -715,22 +811,27 @@ impl Drop for Ticket {
 }
 
 impl Running {
-    /// Where it listens.
-    pub(crate) fn addr(&self) -> Result<SocketAddr, HostError> {
-        self.listener.local_addr().map_err(HostError::System)
+    /// Where it listens, if anywhere; as the system says, so the port is not 0.
+    pub(crate) fn addr(&self) -> Option<SocketAddr> {
+        self.listener.as_ref()?.local_addr().ok()
     }
 
     /// Where it tells how it is, if anywhere.
-    pub(crate) fn admin_addr(&self) -> Result<Option<SocketAddr>, HostError> {
-        let admin = self.admin.as_ref().map(|(listener, _)| listener.local_addr());
-        admin.transpose().map_err(HostError::System)
+    pub(crate) fn admin_addr(&self) -> Option<SocketAddr> {
+        let (listener, _) = self.admin.as_ref()?;
+        listener.local_addr().ok()
+    }
+
+    /// How others bring it requests.
+    pub(crate) fn service(&self) -> HostService {
+        HostService::new(&self.state, &self.open)
     }
 
     /// Serves until `stop` ends, then drains: no new requests, running hooks finish, commits
     /// land, clients are closed with 1012, all within the grace.
     pub(crate) async fn serve(self, stop: impl Future<Output = ()>) {
-        let Self { state, listener, admin } = self;
-        let serving = serve_clients(Arc::clone(&state), listener, stop);
+        let Self { state, listener, admin, open, all_closed } = self;
+        let serving = serve_clients(Arc::clone(&state), listener, (open, all_closed), stop);
         match &admin {
             // Until the very end, for it tells that the host is draining.
             Some((admin, token)) => tokio::select! {
@@ -745,12 +846,16 @@ impl Running {
 }
 
 /// Serves until `stop` ends, then drains.
-async fn serve_clients(state: Arc<State>, listener: TcpListener, stop: impl Future<Output = ()>) {
-    let (open, mut all_closed) = mpsc::channel(1);
+async fn serve_clients(
+    state: Arc<State>,
+    listener: Option<TcpListener>,
+    (open, mut all_closed): (StillOpen, mpsc::Receiver<Infallible>),
+    stop: impl Future<Output = ()>,
+) {
     // However this ends, hooks of the lobby that are left end then.
     let _over = state.lobby.as_ref().map(Lobby::over_on_drop);
     tokio::select! {
-        () = listener::accept_all(&state, &listener, &open) => {}
+        () = accept_clients(&state, listener.as_ref(), &open) => {}
         () = wake_rooms(&state) => {}
         () = follow_certificates(&state) => {}
         () = run_crons(&state) => {}
@@ -777,6 +882,14 @@ async fn serve_clients(state: Arc<State>, listener: TcpListener, stop: impl Futu
     if state.clock.timeout(grace, drained).await.is_none() {
         let rooms_count = state.registry.rooms_count();
         tracing::warn!(rooms_count, ?grace, "grace is over, what is left is cut");
+    }
+}
+
+/// Never ends.
+async fn accept_clients(state: &Arc<State>, listener: Option<&TcpListener>, open: &StillOpen) {
+    match listener {
+        Some(listener) => listener::accept_all(state, listener, open).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,7 +2,8 @@
 //! durable storage, in one process.
 //!
 //! [`Host::builder`] takes the parties, [`Host::serve_from_env`] runs them. What a party is
-//! stands in the crate `partyrs`. Every limit is a field of [`Config`].
+//! stands in the crate `partyrs`. Every limit is a field of [`Config`]. Inside another server,
+//! such as one of axum, a host is a [`HostService`]: [`Host::start`].
 //!
 //! The host speaks HTTP/1.1, under TLS if it has a certificate, stores in one folder that one process owns, and runs
 //! on Unix. It writes its log by `tracing`: give your program a subscriber, for a hook that
@@ -31,6 +32,8 @@ mod pulse;
 mod quietly;
 mod registry;
 mod room;
+mod running;
+mod service;
 mod shard;
 mod shutdown;
 pub mod storage;
@@ -46,6 +49,8 @@ pub use cron::CronError;
 pub use host::{Builder, Host, HostError};
 pub use net::cors::Cors;
 pub use net::tls::TlsError;
+pub use running::RunningHost;
+pub use service::{HostService, RemoteAddr};
 
 /// What a program's `main` returns: `async fn main() -> partyrs_runtime::Result`.
 pub type Result<T = (), E = HostError> = std::result::Result<T, E>;

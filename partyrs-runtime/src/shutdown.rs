@@ -75,9 +75,16 @@ impl Draining {
 
     /// Waits until the shutdown begins.
     pub(crate) async fn wait(&self) {
+        self.begun().await;
+    }
+
+    /// As [`Draining::wait`], for those who may outlive the host: its end counts too.
+    pub(crate) fn begun(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut draining = self.0.subscribe();
-        // The sender lives in `self`, so waiting cannot fail.
-        let _ = draining.wait_for(|draining| *draining).await;
+        async move {
+            // It fails when the host is gone.
+            let _ = draining.wait_for(|draining| *draining).await;
+        }
     }
 }
 

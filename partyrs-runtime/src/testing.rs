@@ -12,7 +12,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use partyrs::storage::{MemoryEngine, StorageEngine};
-use partyrs::{Frame, IntoFrame, PartyServer, RoomAddress, RoomId};
+use partyrs::{Frame, IntoFrame, Parties, PartyServer, RoomAddress, RoomId};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -22,6 +22,7 @@ use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use crate::clock::Clock;
 use crate::event::RoomEvent;
 use crate::host::{Builder, Host, HostError, State};
+use crate::service::HostService;
 
 /// How long a test waits for something that must happen.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -55,6 +56,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub struct TestHost {
     addr: SocketAddr,
     admin_addr: Option<SocketAddr>,
+    service: HostService,
     clock: Clock,
     state: Arc<State>,
     stop: Option<oneshot::Sender<()>>,
@@ -94,15 +96,16 @@ impl TestHost {
     pub async fn try_of(builder: Builder) -> Result<Self, HostError> {
         let clock = Clock::manual();
         let host = builder.clock(clock.clone()).build()?;
-        let running = host.listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        let (addr, admin_addr) = (running.addr()?, running.admin_addr()?);
+        let running = host.set_up(Some(SocketAddr::from(([127, 0, 0, 1], 0))))?;
+        let addr = running.addr().expect("a port that is bound has an address");
+        let (admin_addr, service) = (running.admin_addr(), running.service());
         let state = Arc::clone(&running.state);
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(running.serve(async {
             // Ends when it is told to, or when the test is over.
             drop(stopped.await);
         }));
-        Ok(Self { addr, admin_addr, clock, state, stop: Some(stop), served: Some(served) })
+        Ok(Self { addr, admin_addr, service, clock, state, stop: Some(stop), served: Some(served) })
     }
 
     /// Where the host listens.
@@ -115,6 +118,19 @@ impl TestHost {
     #[must_use]
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin_addr
+    }
+
+    /// The host as a service, for a test of what is around it: its rooms are those of
+    /// [`TestHost::addr`].
+    #[must_use]
+    pub fn service(&self) -> HostService {
+        self.service.clone()
+    }
+
+    /// The parties of the host: the way to its rooms for the code of the test.
+    #[must_use]
+    pub fn parties(&self) -> Parties {
+        self.state.host_lobby().parties()
     }
 
     /// What [`Room::now`](partyrs::Room::now) tells: at first the time at which the host was

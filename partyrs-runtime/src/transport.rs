@@ -42,8 +42,8 @@ pub(crate) enum Transport {
     Unix(StdUnixStream),
     /// Its socket is registered with no runtime.
     Tls(Box<TlsStream<Movable>>),
-    /// Whatever else; it may belong to another runtime, which must go on then.
-    #[cfg_attr(not(test), expect(dead_code, reason = "hosts inside other servers come by it"))]
+    /// Whatever else another server hands over; it may belong to another runtime, which must go
+    /// on then.
     Polled(Pin<Box<dyn Duplex + Send>>),
 }
 

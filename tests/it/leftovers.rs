@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use partyrs::prelude::*;
 use partyrs_runtime::Host;
 use partyrs_runtime::testing::{TestClient, TestHost, soon};
@@ -18,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::tls::Identity;
+use crate::tower::{Outer, over_a_pipe};
 use crate::upgrade::raw::{
     CLOSE, PING, Raw, TEXT, close_payload, end_by_reset, frame, head, upgrade_request,
 };
@@ -329,6 +331,29 @@ async fn cycle(host: &TestHost, kind: &str) {
         "outside bad version" => {
             assert_eq!(refused(host, upgrade_request("/outside").replace("13", "12")).await, 426);
         }
+        "by axum closed" => {
+            let mut raw = Outer::of(host.service()).await.member("/party/lobby").await;
+            raw.send(frame(CLOSE, close_payload(1000, ""))).await;
+            assert_eq!(raw.closed().await.0, 1000);
+        }
+        "by axum dropped" => drop(Outer::of(host.service()).await.member("/party/lobby").await),
+        "by axum before-close" => {
+            let outer = Outer::of(host.service()).await;
+            let mut raw = outer.raw().await;
+            raw.upgrade("/party/lobby?do=before-close").await;
+            assert_eq!(raw.closed().await.0, 4001);
+        }
+        "by axum left in the handshake" => {
+            let outer = Outer::of(host.service()).await;
+            let mut raw = outer.raw().await;
+            raw.send(upgrade_request("/party/lobby?do=before-wait")).await;
+        }
+        "over a pipe closed" => {
+            let mut socket = over_a_pipe(host.service(), 1 << 16).await;
+            socket.close(None).await.unwrap();
+            while socket.next().await.is_some() {}
+        }
+        "over a pipe dropped" => drop(over_a_pipe(host.service(), 1 << 16).await),
         "unknown party" => assert_eq!(refused(host, upgrade_request("/parties/x/y")).await, 404),
         "bad version" => {
             assert_eq!(refused(host, upgrade_request("/party/lobby").replace("13", "12")).await, 426);
@@ -337,7 +362,7 @@ async fn cycle(host: &TestHost, kind: &str) {
     }
 }
 
-const KINDS: [&str; 38] = [
+const KINDS: [&str; 44] = [
     "closed with a code",
     "closed without a code",
     "closed and TCP kept",
@@ -376,6 +401,12 @@ const KINDS: [&str; 38] = [
     "outside refuse",
     "outside leave",
     "outside bad version",
+    "by axum closed",
+    "by axum dropped",
+    "by axum before-close",
+    "by axum left in the handshake",
+    "over a pipe closed",
+    "over a pipe dropped",
 ];
 
 /// All of them at once: they fall silent together.

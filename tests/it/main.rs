@@ -42,4 +42,5 @@ mod shutdown;
 mod sockets;
 mod storage;
 mod tls;
+mod tower;
 mod upgrade;

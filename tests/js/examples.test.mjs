@@ -1,4 +1,4 @@
-// The examples `collab`, `messages` and `state` as programs, with the clients that they are for.
+// The examples `collab`, `messages`, `state` and `with-axum` as programs, with the clients that they are for.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -191,4 +191,31 @@ test("a game: players move in turn, and one who was away sees the board", async 
   await move("ada", 6);
   watch.bob.socket.reconnect();
   assert.deepEqual((await watch.bob.inbox.next()).board, board);
+});
+
+test("with-axum: sockets, the API and the middleware are one application, and one signal ends it", async (t) => {
+  const server = await startServer(t, "with-axum");
+  const [ada, bob] = [open(t, server, { room: "main" }), open(t, server, { room: "main" })];
+  for (const { inbox } of [ada, bob]) assert.deepEqual(await inbox.next(), { type: "claps", claps: 0 });
+  ada.send({ type: "clap" });
+  for (const { inbox } of [ada, bob]) assert.deepEqual(await inbox.next(), { type: "claps", claps: 1 });
+  const posted = await fetch(server.url("/api/halls/main"), { method: "POST" });
+  assert.deepEqual(await posted.json(), { claps: 2 });
+  for (const { inbox } of [ada, bob]) assert.deepEqual(await inbox.next(), { type: "claps", claps: 2 });
+
+  // Two upgrades and the POST came before.
+  for (const [number, path, status] of [[4, "/", 200], [5, "/nowhere", 404], [6, "/party/main", 404]]) {
+    const answer = await fetch(server.url(path));
+    assert.deepEqual([answer.status, answer.headers.get("x-request-number")], [status, String(number)], path);
+  }
+  ada.send({ type: "shout" });
+  assert.equal((await ada.inbox.nextOf("error")).type, "error");
+
+  const closed = Promise.all([ada, bob].map(({ socket }) => event(socket, "close")));
+  const stopped = server.stop();
+  assert.deepEqual((await closed).map(({ code }) => code), [1012, 1012]);
+  assert.equal(await stopped, 0);
+
+  await server.start();
+  assert.deepEqual(await (await fetch(server.url("/api/halls/main"))).json(), { claps: 2 });
 });

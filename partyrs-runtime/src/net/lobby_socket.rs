@@ -106,8 +106,9 @@ async fn go_through(state: Arc<State>, on_upgrade: OnUpgrade, ticket: Ticket, de
         // The client went away before the 101 reached it.
         Err(error) => return tracing::debug!(%error, "upgrade came to nothing"),
     };
-    let Some((transport, read_ahead)) = take_stream(upgraded) else {
-        return tracing::error!("upgraded connection is not one of this listener");
+    let (transport, read_ahead) = match take_stream(upgraded) {
+        Ok(taken) => taken,
+        Err(error) => return tracing::debug!(%error, "socket cannot be taken along"),
     };
     let (config, clock) = (Arc::clone(&state.config), state.clock.clone());
     let arrival = Box::new(Accepted { transport, read_ahead, config, clock, ticket });

@@ -3,6 +3,7 @@
 //! The 101 goes out before the room is even opened, for `partysocket` gives up after 4 s:
 //! what the client sends meanwhile waits in its socket.
 
+use std::io;
 use std::sync::Arc;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
@@ -13,8 +14,11 @@ use http::header::{
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
 use partyrs::seam::NewConnection;
 use partyrs::{Admission, Body, CloseFrame, ConnectContext, ConnectionId, Head};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::connection::Accepted;
@@ -51,7 +55,8 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
     }
     let (mut parts, _) = request.into_parts();
     let Some(on_upgrade) = parts.extensions.remove::<OnUpgrade>() else {
-        return text(StatusCode::BAD_REQUEST, "This connection cannot be upgraded");
+        tracing::error!(room = %target.address, "upgrade refused, hyper's `OnUpgrade` is not among the extensions of the request; a middleware, or the server around this host, must leave it there");
+        return text(StatusCode::INTERNAL_SERVER_ERROR, "This connection cannot be upgraded");
     };
     let mut head = Head::new(parts);
     let id = match connection_id(&head) {
@@ -79,11 +84,17 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
     tokio::spawn(async move {
         let upgraded = match on_upgrade.await {
             Ok(upgraded) => upgraded,
+            Err(error) if error.is_user() => {
+                return tracing::error!(room = %target.address, %error, "upgrade came to nothing, the server around this host must serve its connections with upgrades");
+            }
             // The client went away before the 101 reached it.
             Err(error) => return tracing::debug!(room = %target.address, %error, "upgrade came to nothing"),
         };
-        let Some((transport, read_ahead)) = take_stream(upgraded) else {
-            return tracing::error!(room = %target.address, "upgraded connection is not one of this listener");
+        let (transport, read_ahead) = match take_stream(upgraded) {
+            Ok(taken) => taken,
+            Err(error) => {
+                return tracing::debug!(room = %target.address, %error, "socket cannot be taken along");
+            }
         };
         let config = Arc::clone(target.party.config());
         let arrival = Accepted { transport, read_ahead, config, clock: state.clock.clone(), ticket };
@@ -190,12 +201,44 @@ fn detached(uri: &Uri) -> Uri {
     uri.to_string().parse().unwrap_or_else(|_| uri.clone())
 }
 
-/// Takes the stream out of hyper, to be registered with the shard of its room.
-pub(super) fn take_stream(upgraded: Upgraded) -> Option<(Transport, Vec<u8>)> {
-    let parts = upgraded.downcast::<TokioIo<Lingering>>().ok()?;
-    let transport = parts.io.into_inner().into_stream().into_transport().ok()?;
-    // Copied, and mostly empty: it must not keep hyper's read buffer alive.
-    Some((transport, parts.read_buf.to_vec()))
+/// Takes the stream out of hyper, to be registered with the shard of its room, with what was
+/// read ahead of it. One that belongs to another server is taken too if it is a socket; any
+/// other stays where it is, and is polled from the shard.
+pub(super) fn take_stream(upgraded: Upgraded) -> io::Result<(Transport, Vec<u8>)> {
+    let upgraded = match upgraded.downcast::<TokioIo<Lingering>>() {
+        Ok(parts) => {
+            return Ok((parts.io.into_inner().into_stream().into_transport()?, copied(&parts.read_buf)));
+        }
+        Err(upgraded) => upgraded,
+    };
+    let upgraded = match take::<TcpStream>(upgraded) {
+        Ok((tcp, read_ahead)) => {
+            // As for those of our own listener: small frames do not wait for one another.
+            tcp.set_nodelay(true)?;
+            return Ok((Transport::Tcp(tcp.into_std()?), read_ahead));
+        }
+        Err(upgraded) => upgraded,
+    };
+    match take::<UnixStream>(upgraded) {
+        Ok((unix, read_ahead)) => Ok((Transport::Unix(unix.into_std()?), read_ahead)),
+        // It gives back by itself what was read ahead.
+        Err(upgraded) => Ok((Transport::Polled(Box::pin(TokioIo::new(upgraded))), Vec::new())),
+    }
+}
+
+/// A stream that was given to hyper itself, or to hyper-util, as axum does.
+fn take<T: AsyncRead + AsyncWrite + Unpin + 'static>(upgraded: Upgraded) -> Result<(T, Vec<u8>), Upgraded> {
+    let upgraded = match upgraded.downcast::<TokioIo<T>>() {
+        Ok(parts) => return Ok((parts.io.into_inner(), copied(&parts.read_buf))),
+        Err(upgraded) => upgraded,
+    };
+    let parts = auto::upgrade::downcast::<TokioIo<T>>(upgraded)?;
+    Ok((parts.io.into_inner(), copied(&parts.read_buf)))
+}
+
+/// What was read ahead, mostly nothing: it must not keep hyper's read buffer alive.
+fn copied(read_buf: &[u8]) -> Vec<u8> {
+    read_buf.to_vec()
 }
 
 /// Whether a header that lists tokens has this one, in any case.
