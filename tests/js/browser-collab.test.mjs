@@ -37,3 +37,25 @@ test("two windows see each other's pointer", async (t) => {
   await cursor.waitFor({ state: "detached" });
   assert.deepEqual(wrong, []);
 });
+
+test("on a phone a tap is a pointer", async (t) => {
+  const server = await startServer(t, "collab");
+  const phone = { viewport: { width: 360, height: 640 }, hasTouch: true, isMobile: true };
+  const { window, wrong } = await openWindow(t, server, phone);
+  const pages = [];
+  for (const name of ["Ada", "Bob"]) {
+    const page = await window.newPage();
+    await page.goto(server.url("/?room=tea"));
+    await page.getByLabel("Your name").fill(name);
+    await page.getByLabel("Your name").press("Enter");
+    await page.getByText(`${name} (you)`).waitFor();
+    pages.push(page);
+  }
+  const [ada, bob] = pages;
+  await ada.bringToFront();
+  await ada.touchscreen.tap(120, 400);
+  await bob.locator(".cursor").getByText("Ada", { exact: true }).waitFor();
+  await screenshot(bob, "collab-phone");
+  assert.ok((await bob.evaluate(() => document.documentElement.scrollWidth)) <= 360);
+  assert.deepEqual(wrong, []);
+});

@@ -50,11 +50,12 @@ function join() {
 
 // A screen is drawn anew at most once a frame, so more positions than that are of no use to anybody.
 let point = null;
-$("desk").addEventListener("pointermove", ({ clientX, clientY }) => {
+for (const type of ["pointerdown", "pointermove"]) $("desk").addEventListener(type, pointed); // a finger that taps does not move
+function pointed({ clientX, clientY }) {
   const { left, top, width, height } = $("desk").getBoundingClientRect();
   if (!point) requestAnimationFrame(() => (tell({ type: "cursor", ...point }), (point = null)));
   point = { x: (clientX - left) / width, y: (clientY - top) / height };
-});
+}
 
 function show() {
   const mine = (user) => user.id === socket.id;
