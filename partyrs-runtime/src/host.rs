@@ -159,6 +159,11 @@ pub enum HostError {
     /// One of the two files of a certificate is named in the environment, and the other is not.
     #[error("{0} is set, and {1} is not; name both files, the certificate and its key, or none")]
     TlsHalf(&'static str, &'static str),
+    /// A file of the certificate is named in the environment, by nothing.
+    #[error(
+        "{0} is empty, but must name a file in PEM; unset PARTYRS_TLS_CERT and PARTYRS_TLS_KEY for no TLS"
+    )]
+    TlsEmpty(&'static str),
     /// The admin address in the environment is none.
     #[error("PARTYRS_ADMIN_ADDR is {0:?}, but must be an address and a port, such as 127.0.0.1:9600")]
     AdminAddr(String),
@@ -168,7 +173,10 @@ pub enum HostError {
     )]
     AdminOpen(SocketAddr),
     /// The admin token is short, or cannot stand in a header.
-    #[error("the admin token must have at least {} visible ASCII characters and no spaces", Token::BYTES_MIN)]
+    #[error(
+        "the admin token, of `.admin_token(..)` or PARTYRS_ADMIN_TOKEN, must have at least {} visible ASCII characters and no spaces",
+        Token::BYTES_MIN
+    )]
     AdminToken,
     /// There is a token, and nothing that it is for.
     #[error(
@@ -696,6 +704,8 @@ impl Builder {
         const KEY: &str = "PARTYRS_TLS_KEY";
         match (std::env::var_os(CERT), std::env::var_os(KEY)) {
             (None, None) => {}
+            (Some(certificate), _) if certificate.is_empty() => return Err(HostError::TlsEmpty(CERT)),
+            (_, Some(key)) if key.is_empty() => return Err(HostError::TlsEmpty(KEY)),
             (Some(certificate), Some(key)) => {
                 self.tls = Some(CertificateFiles::new(certificate.as_ref(), key.as_ref()));
             }

@@ -206,7 +206,10 @@ async fn an_admin_address_that_others_reach_needs_a_token() {
     );
     for token in ["", "0123456789abcde", "0123456789abcdef ", "0123456789abcdeé"] {
         let text = refused(builder().admin_token(token));
-        assert_eq!(text, "the admin token must have at least 16 visible ASCII characters and no spaces");
+        assert_eq!(
+            text,
+            "the admin token, of `.admin_token(..)` or PARTYRS_ADMIN_TOKEN, must have at least 16 visible ASCII characters and no spaces"
+        );
     }
     assert!(builder().admin(everywhere).admin_token(TOKEN).build().is_ok());
     assert!(!format!("{:?}", builder().admin_token(TOKEN)).contains(TOKEN));

@@ -230,7 +230,7 @@ async fn a_data_folder_that_cannot_be_is_refused_by_name_with_the_way_out() {
         let text = data_refusal(&wrong).await;
         let named = format!("data folder {} cannot be used: ", wrong.display());
         assert!(text.starts_with(&named), "{text}");
-        assert!(text.ends_with("; make it writable or name another with PARTYRS_DATA"), "{text}");
+        assert!(text.ends_with("; name a folder that can be made and written, with PARTYRS_DATA"), "{text}");
     }
     assert_eq!(std::fs::read(&file).unwrap(), b"precious");
 }
@@ -427,7 +427,11 @@ async fn an_admin_address_of_the_environment_is_used_or_refused() {
     };
     refuses(with("9600", None), "PARTYRS_ADMIN_ADDR is \"9600\", but must be an address and a port").await;
     refuses(with("0.0.0.0:0", None), "is reached from other machines, so it needs a token").await;
-    refuses(with("127.0.0.1:0", Some("short")), "the admin token must have at least 16").await;
+    refuses(
+        with("127.0.0.1:0", Some("short")),
+        "the admin token, of `.admin_token(..)` or PARTYRS_ADMIN_TOKEN, must have at least 16",
+    )
+    .await;
     let mut alone = program(&folder.path().join("data"));
     alone.env("PARTYRS_ADMIN_TOKEN", "0123456789abcdef");
     refuses(alone, "there is an admin token, but no admin address").await;

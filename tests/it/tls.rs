@@ -514,6 +514,25 @@ async fn half_of_a_certificate_in_the_environment_is_refused() {
     }
 }
 
+/// As an unset variable of a compose file is passed on; plain HTTP would not be what was meant.
+#[tokio::test]
+async fn an_empty_name_of_a_file_in_the_environment_is_refused() {
+    let identity = Identity::new();
+    let empty = PathBuf::new;
+    for (certificate, key, named) in [
+        (empty(), identity.key(), "PARTYRS_TLS_CERT"),
+        (identity.certificate(), empty(), "PARTYRS_TLS_KEY"),
+        (empty(), empty(), "PARTYRS_TLS_CERT"),
+    ] {
+        let mut command = program(identity.folder.path());
+        command.env("PARTYRS_TLS_CERT", certificate).env("PARTYRS_TLS_KEY", key);
+        let output = soon(command.output()).await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success());
+        assert!(said.contains(&format!("{named} is empty, but must name a file in PEM")), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn a_renewed_certificate_is_shown_after_sighup_and_a_broken_one_never() {
     let identity = Identity::new();

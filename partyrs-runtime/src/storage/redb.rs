@@ -85,7 +85,7 @@ pub struct RedbEngine {
 #[non_exhaustive]
 pub enum OpenError {
     /// It cannot be made, read or written.
-    #[error("data folder {} cannot be used: {source}; make it writable or name another with PARTYRS_DATA", .folder.display())]
+    #[error("data folder {} cannot be used: {source}; name a folder that can be made and written, with PARTYRS_DATA", .folder.display())]
     Folder {
         /// Which folder.
         folder: PathBuf,
