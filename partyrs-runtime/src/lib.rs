@@ -1,9 +1,10 @@
 //! The host of partyrs: it runs parties, one server per room, with WebSockets, HTTP and
 //! durable storage, in one process.
 //!
-//! [`Host::builder`] takes the parties, [`Host::serve_from_env`] runs them. What a party is
-//! stands in the crate `partyrs`. Every limit is a field of [`Config`]. Inside another server,
-//! such as one of axum, a host is a [`HostService`]: [`Host::start`].
+//! Begin with [`Host`], which has an example: [`Host::builder`] takes the parties,
+//! [`Host::serve_from_env`] runs them. What a party is stands in the crate `partyrs`. Every
+//! limit is a field of [`Config`]. Inside another server, such as one of axum, a host is a
+//! [`HostService`]: [`Host::start`].
 //!
 //! The host speaks HTTP/1.1, under TLS if it has a certificate, stores in one folder that one process owns, and runs
 //! on Unix. It writes its log by `tracing`: give your program a subscriber, for a hook that
