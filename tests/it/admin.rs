@@ -58,6 +58,12 @@ async fn health_and_readiness_are_told_at_the_admin_address_alone() {
 }
 
 #[tokio::test]
+async fn it_answers_also_where_time_for_heads_has_no_limit() {
+    let host = TestHost::of(builder().config(|config| config.header_timeout = Duration::MAX)).await;
+    assert_eq!(ask(&host, "/-/health").await.text(), "ok");
+}
+
+#[tokio::test]
 async fn a_host_that_drains_lives_and_is_not_ready() {
     let mut host = TestHost::of(builder()).await;
     let mut raw = Raw::connect_to(host.admin_addr().unwrap()).await;

@@ -38,6 +38,9 @@ const PAGE: usize = 1000;
 /// Connections at a time; the next one waits.
 const CONNECTIONS_MAX: usize = 64;
 
+/// However long the host itself may wait for a head.
+const HEADER_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60 * 24);
+
 /// How long to wait when a connection cannot be accepted.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
 
@@ -68,7 +71,9 @@ pub(crate) async fn serve(state: &Arc<State>, listener: &TcpListener, token: Opt
 
 async fn serve_one(state: Arc<State>, tcp: TcpStream, token: Option<Token>) {
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(state.config.header_timeout);
+    // hyper adds it to the time of day, which not every time can be added to.
+    let header_timeout = state.config.header_timeout.min(HEADER_TIMEOUT_MAX);
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
     let service = service_fn(|request: Request<Incoming>| {
         let (state, token) = (&state, token.as_ref());
         async move { Ok::<_, Infallible>(answer(state, &request.map(drop), token).await) }
