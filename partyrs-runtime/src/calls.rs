@@ -11,8 +11,8 @@ use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use partyrs::seam::{Caller, InHook, RoomHost, Work};
-use partyrs::storage::StorageEngine;
-use partyrs::{CallError, Head, PartyName, Request, Response, RoomAddress, Socket};
+use partyrs::storage::{EngineError, StorageEngine};
+use partyrs::{CallError, Head, PartyError, PartyName, Request, Response, RoomAddress, Socket};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -24,7 +24,6 @@ use crate::waits::{Waiting, Waits};
 
 /// What the host lends to its rooms.
 pub(crate) struct Calls {
-    engine: Arc<dyn StorageEngine>,
     waits: Arc<Waits>,
     clock: Clock,
     /// Weak, for handles may outlive the host.
@@ -35,8 +34,8 @@ pub(crate) struct Calls {
 
 impl Calls {
     /// Called on the host's runtime.
-    pub(crate) fn new(engine: Arc<dyn StorageEngine>, clock: Clock, state: Weak<State>) -> Self {
-        Self { engine, waits: Arc::default(), clock, state, runtime: Handle::current() }
+    pub(crate) fn new(clock: Clock, state: Weak<State>) -> Self {
+        Self { waits: Arc::default(), clock, state, runtime: Handle::current() }
     }
 
     /// Brings an event to `callee` and waits for its answer, within `call_timeout`.
@@ -88,16 +87,19 @@ async fn may_call(waits: &Arc<Waits>, caller: &Caller, callee: &RoomAddress) -> 
 }
 
 impl RoomHost for Calls {
-    fn engine(&self) -> &dyn StorageEngine {
-        &*self.engine
+    fn engine(&self) -> Result<Arc<dyn StorageEngine>, EngineError> {
+        let state = self.state.upgrade().ok_or_else(|| EngineError::new("the host has ended"))?;
+        Ok(Arc::clone(&state.engine))
     }
 
     fn now(&self) -> SystemTime {
         self.clock.wall()
     }
 
-    fn server_of(&self, party: &PartyName) -> Option<(TypeId, &'static str)> {
-        Some(self.state.upgrade()?.party(party)?.server())
+    fn server_of(&self, party: &PartyName) -> Result<(TypeId, &'static str), PartyError> {
+        let state = self.state.upgrade().ok_or(PartyError::Unavailable)?;
+        let party = state.party(party).ok_or_else(|| PartyError::Unknown(party.to_string()))?;
+        Ok(party.server())
     }
 
     fn fetch(
@@ -139,6 +141,6 @@ impl RoomHost for Calls {
 
 impl fmt::Debug for Calls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Calls").field("engine", &self.engine).finish_non_exhaustive()
+        f.write_str("Calls")
     }
 }

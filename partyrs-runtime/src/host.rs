@@ -18,6 +18,7 @@ use partyrs::storage::StorageEngine;
 use partyrs::{Env, Error, HostLobby, LobbyServer, NameError, PartyName, PartyServer};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::alarms::{Alarms, wake_rooms};
 use crate::assets::{Assets, AssetsError, Site};
@@ -41,6 +42,9 @@ use crate::storage::{OpenError, RedbEngine};
 
 /// Descriptors that are not for connections: files, listeners, runtimes.
 const DESCRIPTORS_KEPT: usize = 64;
+
+/// How long what is cut at the end is waited for.
+pub(crate) const END_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where the host listens unless told otherwise: PartyKit's port.
 const DEFAULT_ADDR: &str = "127.0.0.1:1999";
@@ -232,6 +236,10 @@ pub(crate) struct State {
     pub(crate) draining: Draining,
     pub(crate) registry: Registry,
     connections: Arc<Places>,
+    /// Cancelled when the host has ended: connections that are left are cut.
+    pub(crate) over: CancellationToken,
+    /// The last field, so that all else is gone when it is.
+    _gone: oneshot::Sender<Infallible>,
 }
 
 /// Places for connections.
@@ -259,6 +267,8 @@ pub(crate) struct Running {
     /// Held by whoever answers requests.
     open: StillOpen,
     all_closed: mpsc::Receiver<Infallible>,
+    /// Ends, by its error, when nobody holds the state any more, and so the storage is closed.
+    pub(crate) gone: Option<oneshot::Receiver<Infallible>>,
 }
 
 impl Host {
@@ -433,7 +443,9 @@ impl Host {
         };
         let admin = admin.map(|listener| (listener, self.builder.admin_token.clone()));
         let (open, all_closed) = mpsc::channel(1);
-        Ok(Running { state: self.builder.into_state()?, listener, admin, open, all_closed })
+        let (gone_with_it, gone) = oneshot::channel();
+        let state = self.builder.into_state(gone_with_it)?;
+        Ok(Running { state, listener, admin, open, all_closed, gone: Some(gone) })
     }
 }
 
@@ -722,7 +734,7 @@ impl Builder {
         check_admin(self.admin, self.admin_token.as_ref())
     }
 
-    fn into_state(mut self) -> Result<Arc<State>, HostError> {
+    fn into_state(mut self, gone: oneshot::Sender<Infallible>) -> Result<Arc<State>, HostError> {
         let engine = match self.engine {
             Some(engine) => engine,
             None => Arc::new(RedbEngine::open(&self.data)?),
@@ -740,7 +752,7 @@ impl Builder {
             parties: self.parties.into_iter().map(Arc::from).collect(),
             config: Arc::new(self.config),
             env: Arc::new(self.env),
-            calls: Arc::new(Calls::new(Arc::clone(&engine), self.clock.clone(), state.clone())),
+            calls: Arc::new(Calls::new(self.clock.clone(), state.clone())),
             alarms: Arc::new(Alarms::new(self.clock.clone())),
             clock: self.clock,
             engine,
@@ -754,6 +766,8 @@ impl Builder {
             draining: Draining::new(),
             registry,
             connections,
+            over: CancellationToken::new(),
+            _gone: gone,
         }))
     }
 }
@@ -840,7 +854,9 @@ impl Running {
     /// Serves until `stop` ends, then drains: no new requests, running hooks finish, commits
     /// land, clients are closed with 1012, all within the grace.
     pub(crate) async fn serve(self, stop: impl Future<Output = ()>) {
-        let Self { state, listener, admin, open, all_closed } = self;
+        let Self { state, listener, admin, open, all_closed, gone: _ } = self;
+        // However this ends, no client holds the state, and so the storage, any longer.
+        let over = state.over.clone().drop_guard();
         let serving = serve_clients(Arc::clone(&state), listener, (open, all_closed), stop);
         match &admin {
             // Until the very end, for it tells that the host is draining.
@@ -850,7 +866,7 @@ impl Running {
             },
             None => serving.await,
         }
-        drop(admin);
+        drop((admin, over));
         end(state).await;
     }
 }
@@ -911,9 +927,8 @@ async fn follow_certificates(state: &State) {
     }
 }
 
-/// Ends the shards and closes the storage; a hook that blocks its thread is not waited for.
+/// Ends the shards and lets go of the storage; a hook that blocks its thread is not waited for.
 pub(crate) async fn end(state: Arc<State>) {
-    const PATIENCE: Duration = Duration::from_secs(2);
     state.registry.end();
     let clock = state.clock.clone();
     let (ended, has_ended) = oneshot::channel();
@@ -923,7 +938,7 @@ pub(crate) async fn end(state: Arc<State>) {
         // Nobody waits any more if it took too long.
         let _ = ended.send(());
     });
-    clock.timeout(PATIENCE, has_ended).await;
+    clock.timeout(END_PATIENCE, has_ended).await;
 }
 
 /// Tells every room to close, and waits until all have.

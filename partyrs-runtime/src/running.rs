@@ -11,7 +11,7 @@ use partyrs::{HostLobby, Parties};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::host::{HostError, Running, State};
+use crate::host::{END_PATIENCE, HostError, Running, State};
 use crate::service::HostService;
 use crate::shutdown::StopSignal;
 
@@ -35,15 +35,23 @@ pub struct RunningHost {
 
 impl RunningHost {
     /// Called on the runtime that the host is to run on.
-    pub(crate) fn start(running: Running) -> Self {
+    pub(crate) fn start(mut running: Running) -> Self {
         let (addr, admin_addr) = (running.addr(), running.admin_addr());
         let (service, lobby) = (running.service(), running.state.host_lobby());
         let state = Arc::downgrade(&running.state);
         let (stop, stopped) = oneshot::channel::<()>();
-        let served = tokio::spawn(running.serve(async {
+        let (clock, gone) = (running.state.clock.clone(), running.gone.take());
+        let serving = running.serve(async {
             // Nothing is ever sent.
             let _ = stopped.await;
-        }));
+        });
+        let served = tokio::spawn(async move {
+            serving.await;
+            // Connections that were cut end on other threads.
+            if let Some(gone) = gone {
+                clock.timeout(END_PATIENCE, gone).await;
+            }
+        });
         Self { addr, admin_addr, service, lobby, state, stop: Some(stop), served }
     }
 

@@ -53,6 +53,9 @@ pub enum PartyError {
     /// The host has no party of this name.
     #[error("the host has no party `{0}`")]
     Unknown(String),
+    /// The host has ended, and its parties with it.
+    #[error("the host has ended, its parties are unavailable")]
+    Unavailable,
     /// The party is served by another type.
     #[error("party `{party}` is served by {served_by}, not by {asked}")]
     OtherServer {
@@ -74,11 +77,10 @@ impl Parties {
     ///
     /// # Errors
     ///
-    /// [`PartyError`] if the host has no such party, or another type serves it.
+    /// [`PartyError`] if the host has no such party, another type serves it, or the host has ended.
     pub fn party<S: PartyServer>(&self, name: &str) -> Result<PartyHandle<S>, PartyError> {
-        let unknown = || PartyError::Unknown(name.to_owned());
-        let party = PartyName::new(name).map_err(|_| unknown())?;
-        let (server, served_by) = self.host.server_of(&party).ok_or_else(unknown)?;
+        let party = PartyName::new(name).map_err(|_| PartyError::Unknown(name.to_owned()))?;
+        let (server, served_by) = self.host.server_of(&party)?;
         if server != TypeId::of::<S>() {
             return Err(PartyError::OtherServer { party, served_by, asked: type_name::<S>() });
         }

@@ -31,13 +31,14 @@ use crate::handle::CallError;
 use crate::head::Head;
 use crate::ledger::{Ledger, Undo};
 use crate::lobby_socket::AcceptError;
+use crate::parties::PartyError;
 use crate::request::Request;
 use crate::response::Response;
 use crate::room::Room;
 pub use crate::running::InHook;
 use crate::socket::Socket;
 pub use crate::socket::{Forward, Outgoing, SocketEnd, SocketHold};
-use crate::storage::{Commit, CommitError, Opened, StorageEngine, StorageLimits};
+use crate::storage::{Commit, CommitError, EngineError, Opened, StorageEngine, StorageLimits};
 
 /// The client behind a [`LobbySocket`](crate::LobbySocket): a host answers its upgrade.
 pub trait Acceptor: Send {
@@ -47,11 +48,19 @@ pub trait Acceptor: Send {
 
 /// What a host lends to its rooms.
 pub trait RoomHost: fmt::Debug + Send + Sync {
-    /// Where rooms store.
-    fn engine(&self) -> &dyn StorageEngine;
+    /// Where rooms store. Held only as long as it is asked: a handle may outlive the host.
+    ///
+    /// # Errors
+    ///
+    /// When the host has ended.
+    fn engine(&self) -> Result<Arc<dyn StorageEngine>, EngineError>;
 
-    /// The type that serves a party and its name, or `None` if there is no such party.
-    fn server_of(&self, party: &PartyName) -> Option<(TypeId, &'static str)>;
+    /// The type that serves a party, and its name.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such party, or the host has ended.
+    fn server_of(&self, party: &PartyName) -> Result<(TypeId, &'static str), PartyError>;
 
     /// Brings a plain request to the room `callee`, opening it if it is closed: its
     /// `on_request` answers. Dropping the future does not stop the hook.

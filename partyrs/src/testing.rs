@@ -33,6 +33,7 @@ use crate::frame::{FromFrame, IntoFrame};
 use crate::handle::{CallError, RoomHandle};
 use crate::head::Head;
 use crate::options::DuplicateIds;
+use crate::parties::PartyError;
 use crate::request::{BodyStream, Request};
 use crate::response::Response;
 use crate::room::Room;
@@ -42,7 +43,7 @@ use crate::seam::{
 };
 use crate::server::PartyServer;
 use crate::socket::Socket;
-use crate::storage::{MemoryEngine, Opened, StorageEngine, StorageLimits};
+use crate::storage::{EngineError, MemoryEngine, Opened, StorageEngine, StorageLimits};
 
 /// One room served by `S`, of the party `main`, without sockets. It starts with the first event.
 ///
@@ -720,16 +721,16 @@ impl Link {
 }
 
 impl RoomHost for Link {
-    fn engine(&self) -> &dyn StorageEngine {
-        &*self.engine
+    fn engine(&self) -> Result<Arc<dyn StorageEngine>, EngineError> {
+        Ok(self.engine.clone())
     }
 
     fn now(&self) -> SystemTime {
         Self::now(self)
     }
 
-    fn server_of(&self, _: &PartyName) -> Option<(TypeId, &'static str)> {
-        None
+    fn server_of(&self, party: &PartyName) -> Result<(TypeId, &'static str), PartyError> {
+        Err(PartyError::Unknown(party.to_string()))
     }
 
     fn fetch(&self, _: RoomAddress, request: Request) -> BoxFuture<'static, Result<Response, CallError>> {

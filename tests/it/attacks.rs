@@ -16,6 +16,7 @@ use partyrs_runtime::testing::{TestClient, TestHost, soon};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::held::HeldEngine;
+use crate::tower::tower_get;
 
 /// Panics whenever it is dropped, even while another one does.
 #[derive(Clone, Debug)]
@@ -325,17 +326,17 @@ async fn who_waits_for_a_room_that_never_began_is_refused_when_the_host_ends() {
     let doors: Doors = Arc::new(Mutex::new(door));
     let builder = Host::builder().party::<Counter>("main").config(|config| config.shards = 1);
     let host = TestHost::of(builder.env(begun).env(doors)).await;
-    let addr = host.addr();
-    let blocked = tokio::spawn(plain_get(addr, "/party/a?block"));
+    // Not by the host's own connections: they are cut.
+    let blocked = tokio::spawn(tower_get(host.service(), "/party/a?block"));
     soon(is_begun.recv()).await.unwrap();
-    let waiting = tokio::spawn(plain_get(addr, "/party/b"));
+    let waiting = tokio::spawn(tower_get(host.service(), "/party/b"));
     host.until(|host| host.rooms_count() == 2).await;
 
     drop(host);
     open.send(()).unwrap();
 
-    assert!(soon(waiting).await.unwrap().starts_with("HTTP/1.1 503"));
-    assert!(soon(blocked).await.unwrap().starts_with("HTTP/1.1 "));
+    assert_eq!(soon(waiting).await.unwrap().0, 503);
+    soon(blocked).await.unwrap();
 }
 
 /// The clock of the machine, and a thread whose runtime has no timers.

@@ -17,9 +17,9 @@ use http::{Request as HttpRequest, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use partyrs::CallError;
 use partyrs::prelude::*;
 use partyrs::storage::MemoryEngine;
+use partyrs::{CallError, PartyError};
 use partyrs_runtime::testing::{TestClient, TestHost, soon};
 use partyrs_runtime::{Builder, Cors, Host, HostError, HostService, RemoteAddr, RunningHost};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -438,6 +438,49 @@ async fn a_shutdown_closes_sockets_with_1012_and_answers_503() {
 }
 
 #[tokio::test]
+async fn the_storage_is_closed_after_a_shutdown_whoever_keeps_the_way_to_the_rooms() {
+    let folder = tempfile::tempdir().unwrap();
+    let stored = || builder().data(folder.path()).build().unwrap();
+    let host = stored().start().unwrap();
+    let parties = host.parties();
+    let room = parties.party::<Talk>("main").unwrap().room("lobby").unwrap();
+    room.run(async |_, _| Ok(())).await.unwrap();
+    soon(host.shutdown()).await;
+    soon(stored().start().unwrap().shutdown()).await;
+    let call = room.run(async |_, _| Ok(())).await;
+    assert!(matches!(call, Err(CallError::Unavailable)), "{call:?}");
+    let party = parties.party::<Talk>("main").map(drop);
+    assert_eq!(party, Err(PartyError::Unavailable));
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_cut_when_the_grace_is_over() {
+    const LENGTH: u64 = 64 << 20;
+    let (data, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::File::create(files.path().join("large")).unwrap().set_len(LENGTH).unwrap();
+    let stored = || {
+        let host = builder().data(data.path()).assets(files.path());
+        host.config(|config| config.shutdown_grace = Duration::from_millis(1)).build().unwrap()
+    };
+    let at_any_port = || stored().start_at("127.0.0.1:0".parse().unwrap()).unwrap();
+    for ends_by_drop in [false, true] {
+        let host = at_any_port();
+        let mut plain = Plain::connect_to(host.addr().unwrap()).await;
+        plain.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert_eq!(plain.head().await.status, 200);
+        if ends_by_drop {
+            drop(host);
+        } else {
+            soon(host.shutdown()).await;
+            // The folder is free.
+            soon(stored().start().unwrap().shutdown()).await;
+        }
+        let taken = plain.rest_or_reset().await.len() as u64;
+        assert!(taken < LENGTH, "the rest was sent by a host that had ended");
+    }
+}
+
+#[tokio::test]
 async fn a_shutdown_waits_for_the_requests_under_way() {
     let let_through = Arc::new(Semaphore::new(0));
     let host = started(builder().env(Arc::clone(&let_through)));
@@ -468,7 +511,7 @@ async fn dropping_the_handle_ends_the_host_at_once() {
 }
 
 /// Asks a service without any server around it: status and body.
-async fn tower_get(service: HostService, path: &str) -> (u16, String) {
+pub(crate) async fn tower_get(service: HostService, path: &str) -> (u16, String) {
     let request = HttpRequest::get(path).body(Full::<Bytes>::default()).unwrap();
     tower_ask(service, request).await
 }

@@ -36,7 +36,10 @@ pub(crate) async fn accept_all(state: &Arc<State>, listener: &TcpListener, open:
     loop {
         match listener.accept().await {
             Ok((tcp, remote_addr)) => match tcp.set_nodelay(true) {
-                Ok(()) => drop(tokio::spawn(serve_one(Arc::clone(state), tcp, remote_addr, open.clone()))),
+                Ok(()) => {
+                    let served = serve_one(Arc::clone(state), tcp, remote_addr, open.clone());
+                    drop(tokio::spawn(state.over.clone().run_until_cancelled_owned(served)));
+                }
                 Err(error) => tracing::debug!(%remote_addr, %error, "client left before it was served"),
             },
             Err(error) => {
@@ -47,7 +50,8 @@ pub(crate) async fn accept_all(state: &Arc<State>, listener: &TcpListener, open:
     }
 }
 
-/// Answers the requests of one connection, until it ends or the host shuts down.
+/// Answers the requests of one connection, until it ends or the host shuts down. Cut when the host
+/// has ended: a client that takes nothing would hold the storage open.
 async fn serve_one(state: Arc<State>, tcp: TcpStream, remote_addr: SocketAddr, open: StillOpen) {
     let stream = match greet(&state, tcp).await {
         Ok(stream) => stream,

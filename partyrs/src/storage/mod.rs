@@ -303,7 +303,7 @@ impl<'a> Storage<'a> {
             Known::Absent => Ok(None),
             Known::AskEngine => {
                 let keys = [key.to_owned()];
-                let mut found = self.room.host().engine().get(self.room.address(), &keys).await?;
+                let mut found = self.room.host().engine()?.get(self.room.address(), &keys).await?;
                 Ok(found.pop().flatten())
             }
         }
@@ -339,7 +339,7 @@ impl<'a> Storage<'a> {
             }
         }
         if !unknown.is_empty() {
-            let values = self.room.host().engine().get(self.room.address(), &unknown).await?;
+            let values = self.room.host().engine()?.get(self.room.address(), &unknown).await?;
             let there = unknown.into_iter().zip(values);
             found.extend(there.filter_map(|(key, value)| value.map(|bytes| (key, bytes))));
         }
@@ -391,7 +391,7 @@ impl<'a> Storage<'a> {
             return Ok(pending.merge(&range, Vec::new()));
         }
         let asked = pending.range_for_engine(&range);
-        let stored = self.room.host().engine().list(self.room.address(), &asked).await?;
+        let stored = self.room.host().engine()?.list(self.room.address(), &asked).await?;
         Ok(pending.merge(&range, stored))
     }
 
