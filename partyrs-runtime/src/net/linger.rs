@@ -50,11 +50,13 @@ pub(crate) struct Lingering {
     patience: Arc<Patience>,
     clock: Clock,
     close_timeout: std::time::Duration,
-    ending: Option<Discarding>,
+    ending: Option<Ending>,
 }
 
-struct Discarding {
+struct Ending {
     until: Sleep,
+    /// Our side, that is.
+    is_shut_down: bool,
     bytes_left: usize,
 }
 
@@ -110,13 +112,20 @@ impl AsyncWrite for Lingering {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.ending.is_none() {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-        }
-        let ending = this.ending.get_or_insert_with(|| Discarding {
+        let ending = this.ending.get_or_insert_with(|| Ending {
             until: this.clock.sleep(this.close_timeout),
+            is_shut_down: false,
             bytes_left: DISCARD_BYTES_MAX,
         });
+        if !ending.is_shut_down {
+            let Poll::Ready(shut_down) = Pin::new(&mut this.stream).poll_shutdown(cx) else {
+                // TLS has a last word, for which a client that does not read leaves no room.
+                ready!(Pin::new(&mut ending.until).poll(cx));
+                return Poll::Ready(Ok(()));
+            };
+            shut_down?;
+            ending.is_shut_down = true;
+        }
         let mut bytes = [0; 4096];
         loop {
             let mut buffer = ReadBuf::new(&mut bytes);
@@ -134,5 +143,57 @@ impl AsyncWrite for Lingering {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use rcgen::CertifiedKey;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::TlsConnector;
+    use tokio_rustls::rustls::pki_types::ServerName;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+    use super::*;
+    use crate::net::tls::{CertificateFiles, Tls};
+
+    #[tokio::test]
+    async fn a_client_of_tls_that_never_reads_is_waited_for_until_close_timeout() {
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("certificate"), folder.path().join("key"));
+        std::fs::write(&certificate, cert.pem()).unwrap();
+        std::fs::write(&key, signing_key.serialize_pem()).unwrap();
+        let tls = Tls::open(CertificateFiles::new(&certificate, &key)).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+        let trusting = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let trusting = trusting.unwrap().with_root_certificates(roots).with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(trusting));
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let (_client, server) = tokio::join!(connector.connect(name, client), tls.accept(server));
+
+        let (clock, config) = (Clock::manual(), Config::default());
+        let patience = Patience::new(&clock, &config);
+        let stream = Stream::Tls(Box::new(server.unwrap()));
+        let mut lingering = Lingering::new(stream, patience, clock.clone(), &config);
+        let bytes = [0; 4096];
+        while poll_fn(|cx| Poll::Ready(Pin::new(&mut lingering).poll_write(cx, &bytes).is_ready())).await {
+            // A task that does not yield is told that a socket is full, when it is not.
+            tokio::task::yield_now().await;
+        }
+        let mut shut_down =
+            async || poll_fn(|cx| Poll::Ready(Pin::new(&mut lingering).poll_shutdown(cx))).await;
+        assert!(shut_down().await.is_pending());
+        clock.advance(config.close_timeout);
+        assert!(shut_down().await.is_ready());
     }
 }
