@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use partyrs_runtime::testing::TestHost;
+use partyrs_runtime::testing::{TestHost, soon};
 use partyrs_runtime::{Builder, Host};
 use serde_json::{Value, json};
 
@@ -165,14 +165,17 @@ async fn a_listing_goes_on_behind_its_thousandth_room() {
 async fn with_a_token_only_who_shows_it_sees_rooms() {
     let host = TestHost::of(builder().admin_token(TOKEN)).await;
     let with = |header: String| format!("host: any.example\r\n{header}");
-    let right = with(format!("authorization: Bearer {TOKEN}\r\n"));
-    assert_eq!(ask_with(&host, "/-/rooms", &right).await.status, 200);
+    for scheme in ["Bearer", "bearer"] {
+        let right = with(format!("authorization: {scheme} {TOKEN}\r\n"));
+        assert_eq!(ask_with(&host, "/-/rooms", &right).await.status, 200);
+    }
     for wrong in [
         String::new(),
         "authorization: Bearer \r\n".to_owned(),
         format!("authorization: Bearer {TOKEN}x\r\n"),
         format!("authorization: Bearer {}\r\n", &TOKEN[..15]),
         format!("authorization: {TOKEN}\r\n"),
+        format!("authorization: Bearer {}\r\n", TOKEN.to_uppercase()),
     ] {
         let answer = ask_with(&host, "/-/rooms/main/a", &with(wrong.clone())).await;
         assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("bearer")), "{wrong}");
@@ -192,6 +195,29 @@ async fn without_a_token_no_foreign_name_leads_to_rooms() {
         let answer = ask_with(&host, "/-/rooms", &format!("host: {name}\r\n")).await;
         assert_eq!(answer.status, 200, "{name}");
     }
+}
+
+/// There is room for 64 at a time.
+#[tokio::test]
+async fn clients_that_ask_for_nothing_do_not_keep_health_from_those_who_ask() {
+    let host = TestHost::of(builder()).await;
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(Raw::connect_to(host.admin_addr().unwrap()).await);
+    }
+    let mut probe = Box::pin(ask(&host, "/-/health"));
+    let answer = soon(async {
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut probe => return answer,
+                // Their time may begin later than their connections.
+                () = tokio::task::yield_now() => host.advance(Duration::from_secs(1)),
+            }
+        }
+    })
+    .await;
+    assert_eq!(answer.text(), "ok");
 }
 
 #[tokio::test]

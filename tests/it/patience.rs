@@ -114,27 +114,53 @@ async fn an_idle_connection_is_closed_at_keep_alive_timeout() {
     assert_eq!(raw.rest().await, b"");
 }
 
+/// More than the system keeps for a client that does not read.
+const LENGTH: usize = 32 << 20;
+
+/// A client that has asked for so much, and reads what it wants.
+async fn reader(host: &TestHost) -> Raw {
+    let mut raw = Raw::connect(host).await;
+    raw.send(format!("GET /party/a/now?length={LENGTH} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+    let head = raw.head().await;
+    assert_eq!(head.header("content-length"), Some(LENGTH.to_string().as_str()));
+    all_is_read(host).await;
+    raw
+}
+
 #[tokio::test]
-async fn time_does_not_run_while_a_request_is_answered_and_its_answer_taken() {
-    const LENGTH: usize = 16 << 20;
+async fn time_does_not_run_while_a_request_is_answered() {
     let (host, let_through) = patient().await;
     let mut raw = Raw::connect(&host).await;
-    raw.send(format!("GET /party/a?length={LENGTH} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+    raw.send(GET).await;
     all_is_read(&host).await;
     host.advance(KEEP_ALIVE_TIMEOUT * 10);
     lives(&host, &raw).await;
-
     let_through.add_permits(1);
-    // The body is in hyper's hands at once, and leaves as it is read.
-    let head = raw.head().await;
-    assert_eq!(head.header("content-length"), Some(LENGTH.to_string().as_str()));
-    all_is_read(&host).await;
-    host.advance(KEEP_ALIVE_TIMEOUT * 10);
-    assert_eq!(raw.take(LENGTH).await.len(), LENGTH);
-    // Then the connection is idle, and no sooner.
-    all_is_read(&host).await;
+    assert_eq!(raw.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_may_take_an_answer_slowly_and_is_idle_only_when_it_has_all() {
+    const PART: usize = LENGTH / 2;
+    let (host, _) = patient().await;
+    let mut raw = reader(&host).await;
+    for _ in 0..2 {
+        host.advance(KEEP_ALIVE_TIMEOUT - MOMENT);
+        assert_eq!(raw.take(PART).await.len(), PART);
+        all_is_read(&host).await;
+    }
     host.advance(KEEP_ALIVE_TIMEOUT - MOMENT);
     lives(&host, &raw).await;
     host.advance(MOMENT);
     assert_eq!(raw.rest().await, b"");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answer_is_cut_at_keep_alive_timeout() {
+    let (host, _) = patient().await;
+    let mut raw = reader(&host).await;
+    host.advance(KEEP_ALIVE_TIMEOUT);
+    // What the system had already is still there, and no more.
+    let rest = raw.rest().await.len();
+    assert!(rest < LENGTH, "all of it came");
 }

@@ -8,8 +8,8 @@
 //! address; so without a token the `Host` header must be an address or `localhost`.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fmt;
+use std::future::pending;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +18,6 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderValue, WWW_AUTHENTI
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use partyrs::storage::{EngineError, StoredAlarm, StoredRoom};
 use partyrs::{Body, PartyName, RoomAddress, RoomId};
 use serde_json::{Value, json};
@@ -28,7 +26,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::http::text;
+use super::listener::speak_http;
 use super::route::Route;
+use super::stream::Stream;
 use crate::host::State;
 use crate::registry::Status;
 
@@ -38,11 +38,10 @@ const PAGE: usize = 1000;
 /// Connections at a time; the next one waits.
 const CONNECTIONS_MAX: usize = 64;
 
-/// However long the host itself may wait for a head.
-const HEADER_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60 * 24);
-
 /// How long to wait when a connection cannot be accepted.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
+
+const BEARER: &[u8] = b"Bearer ";
 
 /// What whoever asks must show; without it only programs of this machine can ask.
 #[derive(Clone)]
@@ -70,16 +69,13 @@ pub(crate) async fn serve(state: &Arc<State>, listener: &TcpListener, token: Opt
 }
 
 async fn serve_one(state: Arc<State>, tcp: TcpStream, token: Option<Token>) {
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    // hyper adds it to the time of day, which not every time can be added to.
-    let header_timeout = state.config.header_timeout.min(HEADER_TIMEOUT_MAX);
-    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
-    let service = service_fn(|request: Request<Incoming>| {
+    let answer = |request: Request<Incoming>| {
         let (state, token) = (&state, token.as_ref());
-        async move { Ok::<_, Infallible>(answer(state, &request.map(drop), token).await) }
-    });
-    if let Err(error) = builder.serve_connection(TokioIo::new(tcp), service).await {
-        tracing::debug!(%error, "connection to the admin address ended");
+        async move { answer(state, &request.map(drop), token).await }
+    };
+    // It goes on while the host drains, to tell that it does.
+    if let Err(reason) = speak_http(&state, Stream::Plain(tcp), answer, pending()).await {
+        tracing::debug!(reason, "connection to the admin address ended");
     }
 }
 
@@ -110,8 +106,9 @@ fn refusal(request: &Request<()>, token: Option<&Token>) -> Option<Response<Body
         return (!is_local(host)).then(|| text(StatusCode::FORBIDDEN, wrong));
     };
     let shown = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
-    let expected = format!("Bearer {}", token.0);
-    if shown.ct_eq(expected.as_bytes()).into() {
+    // The scheme has no letter case (RFC 9110, section 11.1), the token has.
+    let (scheme, shown) = shown.split_at(shown.len().min(BEARER.len()));
+    if scheme.eq_ignore_ascii_case(BEARER) && shown.ct_eq(token.0.as_bytes()).into() {
         return None;
     }
     let mut refusal = text(StatusCode::UNAUTHORIZED, "The header `Authorization: Bearer <token>` is needed");

@@ -9,8 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use partyrs::Body;
 use partyrs::seam::BodyWatch;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -50,50 +53,65 @@ pub(crate) async fn accept_all(state: &Arc<State>, listener: &TcpListener, open:
     }
 }
 
-/// Answers the requests of one connection, until it ends or the host shuts down. Cut when the host
+/// Answers the requests of one client, until it ends or the host shuts down. Cut when the host
 /// has ended: a client that takes nothing would hold the storage open.
 async fn serve_one(state: Arc<State>, tcp: TcpStream, remote_addr: SocketAddr, open: StillOpen) {
-    let stream = match greet(&state, tcp).await {
-        Ok(stream) => stream,
-        Err(error) => return tracing::debug!(%remote_addr, %error, "TLS could not be agreed on"),
-    };
+    match greet(&state, tcp).await {
+        Ok(stream) => {
+            let answer = |request| super::http::serve(Arc::clone(&state), request, remote_addr);
+            if let Err(reason) = speak_http(&state, stream, answer, state.draining.wait()).await {
+                tracing::debug!(%remote_addr, reason, "HTTP connection ended");
+            }
+        }
+        Err(error) => tracing::debug!(%remote_addr, %error, "TLS could not be agreed on"),
+    }
+    drop(open);
+}
+
+/// Speaks HTTP/1.1 on one connection, as long as its client does what it must in time; if not, the
+/// reason is for the log. When `stop` ends, the request that is being answered is the last one.
+pub(super) async fn speak_http<F>(
+    state: &State,
+    stream: Stream,
+    answer: impl Fn(Request<Incoming>) -> F,
+    stop: impl Future<Output = ()>,
+) -> Result<(), String>
+where
+    F: Future<Output = Response<Body>> + Send,
+{
     let patience = Patience::new(&state.clock, &state.config);
     let lingering = Lingering::new(stream, Arc::clone(&patience), state.clock.clone(), &state.config);
     let mut builder = hyper::server::conn::http1::Builder::new();
     // hyper's own begins when it waits for a head, and knows no idle connections.
     builder.header_read_timeout(None);
-    let slow_reader = Arc::new(SlowReader::default());
+    let slow_reader = SlowReader::default();
     let service = service_fn(|request| {
-        let (state, slow_reader) = (Arc::clone(&state), Arc::clone(&slow_reader));
-        let patience = Arc::clone(&patience);
         patience.busy();
+        let answer = answer(request);
+        let (patience, slow_reader) = (&patience, &slow_reader);
         async move {
-            let mut response = super::http::serve(state, request, remote_addr).await;
+            let mut response = answer.await;
             slow_reader.watch(response.extensions_mut().remove());
             Ok::<_, Infallible>(patience.with(response))
         }
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(lingering), service).with_upgrades());
-    let mut draining = pin!(state.draining.wait());
-    let mut is_draining = false;
-    let ended = poll_fn(|cx| {
-        if !is_draining && draining.as_mut().poll(cx).is_ready() {
-            is_draining = true;
+    let mut stop = pin!(stop);
+    let mut is_stopping = false;
+    poll_fn(|cx| {
+        if !is_stopping && stop.as_mut().poll(cx).is_ready() {
+            is_stopping = true;
             connection.as_mut().graceful_shutdown();
         }
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             return Poll::Ready(ended.map_err(|error| error.to_string()));
         }
         if slow_reader.poll(cx).is_ready() {
-            return Poll::Ready(Err("its client reads too slowly".to_owned()));
+            return Poll::Ready(Err("client reads too slowly".to_owned()));
         }
-        patience.poll(cx).map(|()| Err("no request came in time".to_owned()))
+        patience.poll(cx).map(|reason| Err(reason.to_owned()))
     })
-    .await;
-    if let Err(reason) = ended {
-        tracing::debug!(%remote_addr, reason, "HTTP connection ended");
-    }
-    drop(open);
+    .await
 }
 
 /// Agrees on TLS with the client, if this host speaks it, within `header_timeout`.

@@ -2,11 +2,11 @@
 //!
 //! A head must come whole within `header_timeout` from its first byte, or from the beginning of
 //! the connection; between requests a connection may be idle for `keep_alive_timeout`. While a
-//! request is answered, time is the business of whoever answers; and a client that has not
-//! taken the end of an answer yet is not idle.
+//! request is answered, time is the business of whoever answers, but for a client that takes
+//! nothing of what is to be written: it has `keep_alive_timeout` too, anew with each byte that
+//! it takes.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -23,9 +23,13 @@ pub(crate) struct Patience {
     clock: Clock,
     header_timeout: Duration,
     keep_alive_timeout: Duration,
-    waiting: Mutex<Waiting>,
-    /// Whether the client does not take what is to be written.
-    is_stuck: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct State {
+    waiting: Waiting,
+    /// While the client does not take what is to be written.
+    stuck: Option<Sleep>,
 }
 
 enum Waiting {
@@ -46,32 +50,34 @@ pub(crate) struct Answer {
 impl Patience {
     /// That with a new connection.
     pub(crate) fn new(clock: &Clock, config: &Config) -> Arc<Self> {
-        let waiting = Mutex::new(Waiting::ForRequest(clock.sleep(config.header_timeout)));
+        let waiting = Waiting::ForRequest(clock.sleep(config.header_timeout));
         let (header_timeout, keep_alive_timeout) = (config.header_timeout, config.keep_alive_timeout);
-        let is_stuck = AtomicBool::new(false);
-        Arc::new(Self { clock: clock.clone(), header_timeout, keep_alive_timeout, waiting, is_stuck })
+        let state = Mutex::new(State { waiting, stuck: None });
+        Arc::new(Self { clock: clock.clone(), header_timeout, keep_alive_timeout, state })
     }
 
     /// Something has come.
     pub(crate) fn heard(&self) {
-        let mut waiting = self.waiting();
-        if matches!(*waiting, Waiting::ForRequest(_)) {
-            *waiting = Waiting::ForHead(self.clock.sleep(self.header_timeout));
+        let mut state = self.state();
+        if matches!(state.waiting, Waiting::ForRequest(_)) {
+            state.waiting = Waiting::ForHead(self.clock.sleep(self.header_timeout));
         }
     }
 
     /// Something is being written, and the client takes it or does not.
     pub(crate) fn wrote<T>(&self, taken: &Poll<T>) {
-        let was_stuck = self.is_stuck.swap(taken.is_pending(), Ordering::Relaxed);
-        let mut waiting = self.waiting();
-        if was_stuck && matches!(*waiting, Waiting::ForRequest(_)) {
-            *waiting = Waiting::ForRequest(self.clock.sleep(self.keep_alive_timeout));
+        let mut state = self.state();
+        if taken.is_pending() {
+            state.stuck.get_or_insert_with(|| self.clock.sleep(self.keep_alive_timeout));
+        } else if state.stuck.take().is_some() && matches!(state.waiting, Waiting::ForRequest(_)) {
+            // It was not idle before.
+            state.waiting = Waiting::ForRequest(self.clock.sleep(self.keep_alive_timeout));
         }
     }
 
     /// A head is here, and is answered now.
     pub(crate) fn busy(&self) {
-        *self.waiting() = Waiting::Busy;
+        self.state().waiting = Waiting::Busy;
     }
 
     /// The answer with a body that tells when it is over.
@@ -79,19 +85,23 @@ impl Patience {
         answer.map(|body| Answer { body, patience: Arc::clone(self) })
     }
 
-    /// Ready when it is over.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut *self.waiting() {
-            // Asked again when the client takes something.
-            Waiting::ForRequest(_) if self.is_stuck.load(Ordering::Relaxed) => Poll::Pending,
-            Waiting::ForRequest(sleep) | Waiting::ForHead(sleep) => Pin::new(sleep).poll(cx),
+    /// Ready with the reason when it is over.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<&'static str> {
+        let mut state = self.state();
+        let State { waiting, stuck } = &mut *state;
+        if let Some(stuck) = stuck {
+            return Pin::new(stuck).poll(cx).map(|()| "client takes nothing of its answer");
+        }
+        match waiting {
+            Waiting::ForRequest(sleep) => Pin::new(sleep).poll(cx).map(|()| "no request came in time"),
+            Waiting::ForHead(sleep) => Pin::new(sleep).poll(cx).map(|()| "head did not come whole in time"),
             Waiting::Busy => Poll::Pending,
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that may panic runs under the lock, so a poisoned one is still whole.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,6 +128,7 @@ impl http_body::Body for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         let patience = &self.patience;
-        *patience.waiting() = Waiting::ForRequest(patience.clock.sleep(patience.keep_alive_timeout));
+        let waiting = Waiting::ForRequest(patience.clock.sleep(patience.keep_alive_timeout));
+        patience.state().waiting = waiting;
     }
 }
