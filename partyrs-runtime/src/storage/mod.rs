@@ -1,5 +1,8 @@
 //! Storage backends.
 
+mod disk;
 mod redb;
+mod store;
 
+pub use self::disk::Disk;
 pub use self::redb::{OpenError, RedbEngine};

@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use ::redb::{
-    Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable, Table,
-    TableDefinition, TableError, Value, WriteTransaction,
+    Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageError,
+    Table, TableDefinition, TableError, Value, WriteTransaction,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -30,6 +30,9 @@ use partyrs::storage::{
 };
 use partyrs::{PartyName, RoomAddress, RoomId};
 use tokio::sync::{mpsc, oneshot};
+
+use super::disk::{Disk, FileDisk};
+use super::store::{OpenFailed, Store};
 
 /// Name of the file in the data folder.
 const FILE: &str = "rooms.redb";
@@ -50,9 +53,6 @@ type DueKey<'a> = (u64, &'a str, &'a str, &'a str);
 const META_FORMAT: &str = "format";
 const META_NEXT_ROOM: &str = "next_room";
 
-/// What redb keeps of the file in memory.
-const CACHE_BYTES: usize = 64 << 20;
-
 /// Commits that wait for the commit thread; who comes when it is full waits.
 const COMMITS_WAITING_MAX: usize = 4096;
 
@@ -69,9 +69,13 @@ const READS_WAITING_MAX: usize = 1024;
 /// is being written share the next write to the disk; a commit is answered when it is there.
 /// It has three threads: one that writes, two that read.
 ///
-/// After an error of the disk every commit fails, and reads may, until the folder is opened
-/// anew, that is until the program is started again.
+/// After an error of the disk the file is opened anew, and what comes next finds it as the last
+/// commit that landed has left it; nothing that failed is tried again. When the disk is full,
+/// those commits are refused that do not fit, until there is space again. When the system
+/// cannot say that a write is safe (a failed fsync), the engine has [failed](StorageEngine::failed)
+/// for good.
 pub struct RedbEngine {
+    store: Arc<Store>,
     rooms: Rooms,
     epochs_count: AtomicU64,
     /// `None` while the engine is dropped: the threads end when their queues do.
@@ -134,7 +138,7 @@ struct Waiting {
     answer: oneshot::Sender<Result<(), CommitError>>,
 }
 
-type Read = Box<dyn FnOnce(&Database) + Send>;
+type Read = Box<dyn FnOnce(&Store) + Send>;
 
 impl RedbEngine {
     /// Opens the data folder, or makes it.
@@ -146,42 +150,64 @@ impl RedbEngine {
         let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(unusable)?;
         let file = folder.join(FILE);
-        let database =
-            Database::builder().set_cache_size(CACHE_BYTES).create(&file).map_err(|error| match error {
-                DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { folder: folder.to_owned() },
-                DatabaseError::Storage(::redb::StorageError::Io(source)) if is_about_access(&source) => {
-                    unusable(source)
-                }
-                error => OpenError::Damaged { file: file.clone(), text: error.to_string() },
-            })?;
-        match prepare(&database) {
-            Ok(FORMAT) => {}
-            Ok(found) => return Err(OpenError::TooNew { file, found }),
-            Err(error) => return Err(OpenError::Damaged { file, text: error.to_string() }),
-        }
-        Self::start(database).map_err(unusable)
+        let Some(disk) = FileDisk::open(&file).map_err(unusable)? else {
+            return Err(OpenError::InUse { folder: folder.to_owned() });
+        };
+        Self::open_file(&file, Arc::new(disk))
     }
 
-    fn start(database: Database) -> io::Result<Self> {
-        let database = Arc::new(database);
+    /// Opens what is on `disk`, or makes it: for tests of what happens when a disk fails.
+    ///
+    /// # Errors
+    ///
+    /// As [`RedbEngine::open`]; they name the file `disk`.
+    pub fn open_on(disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
+        Self::open_file(Path::new("disk"), disk)
+    }
+
+    fn open_file(file: &Path, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
+        let unusable =
+            |source| OpenError::Folder { folder: file.parent().unwrap_or(file).to_owned(), source };
+        let damaged = |text: String| OpenError::Damaged { file: file.to_owned(), text };
+        let store = Store::open(disk).map_err(|error| match error {
+            OpenFailed::Redb(DatabaseError::Storage(StorageError::Io(source)))
+                if is_of_the_system(&source) =>
+            {
+                unusable(source)
+            }
+            error => damaged(error.to_string()),
+        })?;
+        match store.with(prepare) {
+            Ok(Ok(FORMAT)) => {}
+            Ok(Ok(found)) => return Err(OpenError::TooNew { file: file.to_owned(), found }),
+            Ok(Err(::redb::Error::Io(source))) if is_of_the_system(&source) => return Err(unusable(source)),
+            Ok(Err(error)) => return Err(damaged(error.to_string())),
+            Err(reason) => return Err(damaged(reason.to_string())),
+        }
+        Self::start(store).map_err(unusable)
+    }
+
+    fn start(store: Store) -> io::Result<Self> {
+        let store = Arc::new(store);
         let rooms = Rooms::default();
         let (commits, waiting) = mpsc::channel(COMMITS_WAITING_MAX);
         let (reads, asked) = mpsc::channel::<Read>(READS_WAITING_MAX);
         let asked = Arc::new(Mutex::new(asked));
         let mut threads = Vec::new();
-        let committer = Committer { database: Arc::clone(&database), rooms: Arc::clone(&rooms) };
+        let committer = Committer { store: Arc::clone(&store), rooms: Arc::clone(&rooms), is_full: false };
         let builder = std::thread::Builder::new().name("partyrs-commit".to_owned());
         threads.push(builder.spawn(move || committer.run(waiting))?);
         for _ in 0..READERS {
-            let (database, asked) = (Arc::clone(&database), Arc::clone(&asked));
+            let (store, asked) = (Arc::clone(&store), Arc::clone(&asked));
             let builder = std::thread::Builder::new().name("partyrs-read".to_owned());
             threads.push(builder.spawn(move || {
                 while let Some(read) = next_read(&asked) {
-                    read(&database);
+                    read(&store);
                 }
             })?);
         }
         Ok(Self {
+            store,
             rooms,
             epochs_count: AtomicU64::new(0),
             commits: Some(commits),
@@ -196,19 +222,19 @@ impl RedbEngine {
         read: impl FnOnce(&ReadTransaction) -> Result<T, ::redb::Error> + Send + 'static,
     ) -> Result<T, EngineError> {
         let (reply, answer) = oneshot::channel();
-        let job: Read = Box::new(move |database| {
-            let result = database.begin_read().map_err(::redb::Error::from).and_then(|txn| read(&txn));
+        let job: Read = Box::new(move |store| {
+            let read = |database: &Database| read(&database.begin_read()?);
+            let result = match store.with(read) {
+                Ok(result) => result.map_err(|error| EngineError::new(error.to_string())),
+                Err(reason) => Err(EngineError::new(&*reason)),
+            };
             // A hook that was ended needs no answer.
             drop(reply.send(result));
         });
         let closed = || EngineError::new("storage is closed");
         let Some(reads) = &self.reads else { return Err(closed()) };
         reads.send(job).await.map_err(|_| closed())?;
-        match answer.await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(EngineError::new(error.to_string())),
-            Err(_) => Err(closed()),
-        }
+        answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
     /// Where the keys of an open room lie, if it has any.
@@ -326,6 +352,10 @@ impl StorageEngine for RedbEngine {
         .await
     }
 
+    async fn failed(&self) -> EngineError {
+        EngineError::new(&*self.store.lost().await)
+    }
+
     async fn rooms(
         &self,
         party: &PartyName,
@@ -378,12 +408,14 @@ impl StorageEngine for RedbEngine {
 
 /// The thread that writes.
 struct Committer {
-    database: Arc<Database>,
+    store: Arc<Store>,
     rooms: Rooms,
+    /// Whether there was no space for a commit of the last group.
+    is_full: bool,
 }
 
 impl Committer {
-    fn run(self, mut waiting: mpsc::Receiver<Waiting>) {
+    fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) {
         while let Some(first) = waiting.blocking_recv() {
             let mut bytes = first.commit.writes.len_bytes();
             let mut group = vec![first];
@@ -397,8 +429,42 @@ impl Committer {
         }
     }
 
-    /// Writes a group in one transaction and answers each of it.
-    fn commit_group(&self, group: Vec<Waiting>) {
+    /// Writes a group and answers each of it: in one transaction, or, when the disk is full, in
+    /// one for each, so that those land for which there is space.
+    fn commit_group(&mut self, group: Vec<Waiting>) {
+        let was_full = self.is_full;
+        let left = if was_full { group } else { self.commit_together(group) };
+        if left.is_empty() && !was_full {
+            return;
+        }
+        let mut refused_count = 0;
+        // Where one found no space, a longer one finds none either.
+        let mut too_long = usize::MAX;
+        for waiting in left {
+            let bytes = waiting.commit.writes.len_bytes();
+            let refused = match bytes < too_long {
+                true => self.commit_together(vec![waiting]),
+                false => vec![waiting],
+            };
+            for waiting in refused {
+                too_long = too_long.min(bytes);
+                refused_count += 1;
+                answer(waiting.answer, Err(CommitError::Full));
+            }
+        }
+        self.is_full = refused_count > 0;
+        match (was_full, self.is_full) {
+            (false, true) => {
+                tracing::error!(refused_count, "the disk is full: commits that do not fit are refused");
+            }
+            (true, false) => tracing::info!("there is space on the disk again"),
+            _ => {}
+        }
+    }
+
+    /// Writes a group in one transaction and answers each of it; returns those, unanswered, for
+    /// which there was no space.
+    fn commit_together(&self, group: Vec<Waiting>) -> Vec<Waiting> {
         // What the open rooms will be like when the group has landed.
         let mut after: HashMap<RoomAddress, OpenRoom> = HashMap::new();
         let mut accepted = Vec::new();
@@ -415,40 +481,46 @@ impl Committer {
         }
         let group = accepted;
         if group.is_empty() {
-            return;
+            return group;
         }
-        let result = self.write(&group, &mut after);
-        if let Err(error) = &result {
-            tracing::error!(commits_count = group.len(), %error, "a group of commits was not written");
-        } else {
-            let mut rooms = lock(&self.rooms);
-            for (address, landed) in after {
-                if let Some(open) = rooms.get_mut(&address).filter(|open| open.epoch == landed.epoch) {
-                    *open = landed;
+        let written = self.store.with(|database| write(database, &group, &mut after));
+        let result = written.unwrap_or_else(|reason| Err(CommitError::Failed(reason)));
+        match &result {
+            Ok(()) => {
+                let mut rooms = lock(&self.rooms);
+                for (address, landed) in after {
+                    if let Some(open) = rooms.get_mut(&address).filter(|open| open.epoch == landed.epoch) {
+                        *open = landed;
+                    }
                 }
+            }
+            Err(CommitError::Full) => return group,
+            Err(error) => {
+                tracing::error!(commits_count = group.len(), %error, "a group of commits was not written");
             }
         }
         for waiting in group {
             answer(waiting.answer, result.clone());
         }
+        Vec::new()
     }
+}
 
-    fn write(
-        &self,
-        group: &[Waiting],
-        after: &mut HashMap<RoomAddress, OpenRoom>,
-    ) -> Result<(), CommitError> {
-        let mut txn = self.database.begin_write().map_err(failed)?;
-        txn.set_durability(Durability::Immediate).map_err(failed)?;
-        // Recovery after a crash then needs no walk over the whole file.
-        txn.set_quick_repair(true);
-        for Waiting { commit, .. } in group {
-            if let Some(open) = after.get_mut(&commit.room) {
-                open.number = write_one(&txn, &commit.room, open.number, &commit.writes).map_err(failed)?;
-            }
+fn write(
+    database: &Database,
+    group: &[Waiting],
+    after: &mut HashMap<RoomAddress, OpenRoom>,
+) -> Result<(), CommitError> {
+    let mut txn = database.begin_write().map_err(failed)?;
+    txn.set_durability(Durability::Immediate).map_err(failed)?;
+    // Recovery after a crash then needs no walk over the whole file.
+    txn.set_quick_repair(true);
+    for Waiting { commit, .. } in group {
+        if let Some(open) = after.get_mut(&commit.room) {
+            open.number = write_one(&txn, &commit.room, open.number, &commit.writes).map_err(failed)?;
         }
-        txn.commit().map_err(failed)
     }
+    txn.commit().map_err(failed)
 }
 
 /// Writes one commit; returns where the room's keys lie afterwards.
@@ -588,19 +660,18 @@ fn answer(to: oneshot::Sender<Result<(), CommitError>>, result: Result<(), Commi
 
 fn failed(error: impl Into<::redb::Error>) -> CommitError {
     match error.into() {
-        ::redb::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull => CommitError::Full,
+        ::redb::Error::Io(error) if is_about_space(&error) => CommitError::Full,
         error => CommitError::Failed(error.to_string().into()),
     }
 }
 
-fn is_about_access(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull,
-    };
-    matches!(
-        error.kind(),
-        PermissionDenied | ReadOnlyFilesystem | StorageFull | IsADirectory | NotADirectory | NotFound
-    )
+fn is_about_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether the system refuses, where it might have found a file that makes no sense.
+fn is_of_the_system(error: &io::Error) -> bool {
+    error.raw_os_error().is_some() || is_about_space(error)
 }
 
 fn lock(rooms: &Rooms) -> MutexGuard<'_, HashMap<RoomAddress, OpenRoom>> {

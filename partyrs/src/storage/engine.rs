@@ -55,6 +55,13 @@ pub trait StorageEngine: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<DueAlarms, EngineError>;
 
+    /// Ends when nothing is known any more of what is on disk, such as after a sync that
+    /// failed, with the reason. The host ends then: commits and reads fail from now on. An engine
+    /// that knows no such error never ends it.
+    async fn failed(&self) -> EngineError {
+        std::future::pending().await
+    }
+
     /// Rooms of `party` that have stored something, alarms included, in the order of their ids,
     /// after `after`.
     async fn rooms(
