@@ -33,7 +33,7 @@ pub(crate) enum RoomEvent {
     /// The room is to hibernate as soon as it is quiet, and to say so.
     #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "only tests force it"))]
     Lull(oneshot::Sender<()>),
-    /// The host shuts down: the connections are closed with 1012, at the pacer's pace.
+    /// The host ends: the connections are closed as the pacer says, at its pace.
     Drain(Arc<Pacer>),
 }
 

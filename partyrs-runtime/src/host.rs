@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::HeaderMap;
 use partyrs::seam::RoomHost;
-use partyrs::storage::StorageEngine;
+use partyrs::storage::{EngineError, StorageEngine};
 use partyrs::{Env, Error, HostLobby, LobbyServer, NameError, PartyName, PartyServer};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -37,7 +38,7 @@ use crate::party::{Party, Registered};
 use crate::registry::Registry;
 use crate::running::RunningHost;
 use crate::service::HostService;
-use crate::shutdown::{Draining, Pacer, StopSignal};
+use crate::shutdown::{Draining, Pacer, StopSignal, Why};
 use crate::storage::{OpenError, RedbEngine};
 
 /// Descriptors that are not for connections: files, listeners, runtimes.
@@ -211,6 +212,11 @@ pub enum HostError {
     /// The data folder.
     #[error(transparent)]
     Storage(#[from] OpenError),
+    /// While the host ran, its storage lost track of what is on disk; so it has ended.
+    #[error(
+        "the storage has failed, and so the host has ended: {0}; what clients were told is stored, but look at the disk before you start again"
+    )]
+    StorageFailed(EngineError),
     /// Threads, signals.
     #[error("the system refused what a host needs: {0}")]
     System(#[source] std::io::Error),
@@ -353,8 +359,7 @@ impl Host {
         if let Some(admin) = running.admin_addr() {
             let _ = writeln!(std::io::stdout(), "admin address is http://{admin}");
         }
-        running.stopped_by(signal.received()).await;
-        Ok(())
+        running.stopped_by(signal.received()).await
     }
 
     /// Starts the host inside another server, which brings it requests by
@@ -852,8 +857,9 @@ impl Running {
     }
 
     /// Serves until `stop` ends, then drains: no new requests, running hooks finish, commits
-    /// land, clients are closed with 1012, all within the grace.
-    pub(crate) async fn serve(self, stop: impl Future<Output = ()>) {
+    /// land, clients are closed with 1012, all within the grace. Where the storage fails, it
+    /// drains at once, and clients are closed with 1011.
+    pub(crate) async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), HostError> {
         let Self { state, listener, admin, open, all_closed, gone: _ } = self;
         // However this ends, no client holds the state, and so the storage, any longer.
         let over = state.over.clone().drop_guard();
@@ -867,11 +873,14 @@ impl Running {
             None => serving.await,
         }
         drop((admin, over));
+        // It may have failed with the very last commits.
+        let failed = state.engine.failed().now_or_never();
         end(state).await;
+        failed.map_or(Ok(()), |error| Err(HostError::StorageFailed(error)))
     }
 }
 
-/// Serves until `stop` ends, then drains.
+/// Serves until `stop` ends, or the storage fails, then drains.
 async fn serve_clients(
     state: Arc<State>,
     listener: Option<TcpListener>,
@@ -880,13 +889,23 @@ async fn serve_clients(
 ) {
     // However this ends, hooks of the lobby that are left end then.
     let _over = state.lobby.as_ref().map(Lobby::over_on_drop);
-    tokio::select! {
-        () = accept_clients(&state, listener.as_ref(), &open) => {}
-        () = wake_rooms(&state) => {}
-        () = follow_certificates(&state) => {}
-        () = run_crons(&state) => {}
-        () = stop => {}
-    }
+    // None of these ends.
+    let serving = async {
+        tokio::join!(
+            accept_clients(&state, listener.as_ref(), &open),
+            wake_rooms(&state),
+            follow_certificates(&state),
+            run_crons(&state),
+        )
+    };
+    let why = tokio::select! {
+        _ = serving => Why::Stopped,
+        error = state.engine.failed() => {
+            tracing::error!(%error, "storage has failed, the host ends");
+            Why::StorageFailed
+        }
+        () = stop => Why::Stopped,
+    };
     drop((listener, open));
     state.draining.set();
     let connections_count = state.connections_count();
@@ -894,7 +913,7 @@ async fn serve_clients(
     tracing::info!(rooms_count, connections_count, "shutting down");
     let grace = state.config.shutdown_grace;
     let drained = async {
-        let pacer = Pacer::start(connections_count, grace, state.clock.clone());
+        let pacer = Pacer::start(why, connections_count, grace, state.clock.clone());
         let lobby_ended = async {
             if let Some(lobby) = &state.lobby {
                 lobby.drain(Arc::clone(&pacer));

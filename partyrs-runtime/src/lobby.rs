@@ -298,8 +298,9 @@ async fn close_on_drain(
     };
     let Some(pacer) = pacer else { return pending().await };
     let hold = hold.wait().await;
+    let close = pacer.close_frame();
     pacer.ticket().await;
-    hold.close(close_frame(1012, "Server is restarting"));
+    hold.close(close);
     pending().await
 }
 

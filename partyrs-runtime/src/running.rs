@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use partyrs::{HostLobby, Parties};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::host::{END_PATIENCE, HostError, Running, State};
 use crate::service::HostService;
@@ -30,7 +30,7 @@ pub struct RunningHost {
     state: Weak<State>,
     /// Dropped to begin the shutdown.
     stop: Option<oneshot::Sender<()>>,
-    served: JoinHandle<()>,
+    served: JoinHandle<Result<(), HostError>>,
 }
 
 impl RunningHost {
@@ -46,11 +46,12 @@ impl RunningHost {
             let _ = stopped.await;
         });
         let served = tokio::spawn(async move {
-            serving.await;
+            let ended = serving.await;
             // Connections that were cut end on other threads.
             if let Some(gone) = gone {
                 clock.timeout(END_PATIENCE, gone).await;
             }
+            ended
         });
         Self { addr, admin_addr, service, lobby, state, stop: Some(stop), served }
     }
@@ -116,6 +117,11 @@ impl RunningHost {
     /// Then what is left is cut. The answers that have been given may still be on their way to
     /// their clients: the server around the host brings them there.
     ///
+    /// # Errors
+    ///
+    /// [`HostError::StorageFailed`] if the storage has lost track of what is on disk. Whatever
+    /// clients were told is stored; they were told of nothing that came later.
+    ///
     /// # Panics
     ///
     /// If the host's own task has panicked, with its panic.
@@ -123,11 +129,16 @@ impl RunningHost {
     /// # Cancel safety
     ///
     /// Dropping the future ends the host at once.
-    pub async fn shutdown(self) {
-        self.stopped_by(std::future::ready(())).await;
+    pub async fn shutdown(self) -> Result<(), HostError> {
+        self.stopped_by(std::future::ready(())).await
     }
 
-    /// Waits until `stop` ends, then shuts down as [`RunningHost::shutdown`] does.
+    /// Waits until `stop` ends, then shuts down as [`RunningHost::shutdown`] does. A host whose
+    /// storage fails ends at once, and its clients are closed with 1011.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunningHost::shutdown`].
     ///
     /// # Panics
     ///
@@ -136,7 +147,7 @@ impl RunningHost {
     /// # Cancel safety
     ///
     /// Dropping the future ends the host at once.
-    pub async fn stopped_by(mut self, stop: impl Future<Output = ()>) {
+    pub async fn stopped_by(mut self, stop: impl Future<Output = ()>) -> Result<(), HostError> {
         let ended = tokio::select! {
             // Unasked: by a panic of its own.
             ended = &mut self.served => ended,
@@ -145,10 +156,11 @@ impl RunningHost {
                 (&mut self.served).await
             }
         };
-        if let Err(error) = ended
-            && let Ok(panic) = error.try_into_panic()
-        {
-            std::panic::resume_unwind(panic);
+        match ended.map_err(JoinError::try_into_panic) {
+            Ok(ended) => ended,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // It is aborted by the drop of `self` alone.
+            Err(Err(_)) => Ok(()),
         }
     }
 
@@ -157,7 +169,8 @@ impl RunningHost {
     ///
     /// # Errors
     ///
-    /// [`HostError::System`] if signals cannot be listened to; the host has ended then.
+    /// [`HostError::System`] if signals cannot be listened to; the host has ended then. Else as
+    /// [`RunningHost::shutdown`].
     ///
     /// # Panics
     ///
@@ -168,8 +181,7 @@ impl RunningHost {
     /// Dropping the future ends the host at once.
     pub async fn stopped_by_signal(self) -> Result<(), HostError> {
         let signal = StopSignal::install().map_err(HostError::System)?;
-        self.stopped_by(signal.received()).await;
-        Ok(())
+        self.stopped_by(signal.received()).await
     }
 }
 

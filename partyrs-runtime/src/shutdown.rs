@@ -7,10 +7,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use partyrs::CloseFrame;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 use crate::clock::Clock;
+use crate::event::close_frame;
 
 /// Connections that are closed at once; more are spread.
 const AT_ONCE_MAX: usize = 100;
@@ -22,10 +24,20 @@ const PER_SECOND: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Draining(watch::Sender<bool>);
 
-/// Gives out the right to close a connection, one by one.
+/// Gives out the right to close a connection, one by one, and what to tell it.
 #[derive(Debug)]
 pub(crate) struct Pacer {
     tickets: Semaphore,
+    why: Why,
+}
+
+/// Why a host ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It was told to.
+    Stopped,
+    /// Nothing is known any more of what is stored.
+    StorageFailed,
 }
 
 /// Ctrl-C or SIGTERM.
@@ -91,11 +103,11 @@ impl Draining {
 impl Pacer {
     /// A pacer for `connections_count` connections: up to 100 at once, more at 1,000 per
     /// second, or faster where half of `grace` would not suffice.
-    pub(crate) fn start(connections_count: usize, grace: Duration, clock: Clock) -> Arc<Self> {
+    pub(crate) fn start(why: Why, connections_count: usize, grace: Duration, clock: Clock) -> Arc<Self> {
         if connections_count <= AT_ONCE_MAX {
-            return Arc::new(Self { tickets: Semaphore::new(Semaphore::MAX_PERMITS) });
+            return Arc::new(Self { tickets: Semaphore::new(Semaphore::MAX_PERMITS), why });
         }
-        let pacer = Arc::new(Self { tickets: Semaphore::new(0) });
+        let pacer = Arc::new(Self { tickets: Semaphore::new(0), why });
         tokio::spawn(Arc::clone(&pacer).tick(step(connections_count, grace), clock));
         pacer
     }
@@ -104,6 +116,14 @@ impl Pacer {
     pub(crate) async fn ticket(self: Arc<Self>) {
         if let Ok(ticket) = self.tickets.acquire().await {
             ticket.forget();
+        }
+    }
+
+    /// What a connection is closed with.
+    pub(crate) fn close_frame(&self) -> CloseFrame {
+        match self.why {
+            Why::Stopped => close_frame(1012, "Server is restarting"),
+            Why::StorageFailed => close_frame(1011, "Storage failed"),
         }
     }
 

@@ -60,7 +60,7 @@ pub struct TestHost {
     clock: Clock,
     state: Arc<State>,
     stop: Option<oneshot::Sender<()>>,
-    served: Option<JoinHandle<()>>,
+    served: Option<JoinHandle<Result<(), HostError>>>,
 }
 
 /// A WebSocket client of a [`TestHost`].
@@ -279,11 +279,25 @@ impl TestHost {
     ///
     /// # Panics
     ///
-    /// If it does not end.
+    /// If it does not end, or its storage has failed.
     pub async fn stop(mut self) {
         drop(self.stop.take());
-        if let Some(served) = self.served.take() {
-            soon(served).await.expect("a host that ends without a panic");
+        self.ended().await.expect("a host whose storage has not failed");
+    }
+
+    /// Waits until the host ends by itself.
+    ///
+    /// # Errors
+    ///
+    /// Why it has ended.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end.
+    pub async fn ended(mut self) -> Result<(), HostError> {
+        match self.served.take() {
+            Some(served) => soon(served).await.expect("a host that ends without a panic"),
+            None => Ok(()),
         }
     }
 

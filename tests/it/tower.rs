@@ -409,7 +409,7 @@ async fn code_outside_of_hooks_reaches_rooms_and_alarms_go_off_under_axum() {
 
     assert_eq!(outer.get("/party/lobby?alarm=now").await.status, 200);
     assert_eq!(raw.next_text().await, "alarm");
-    host.shutdown().await;
+    host.shutdown().await.unwrap();
     let call = lobby.run(async |_, _| Ok(())).await;
     assert!(matches!(call, Err(CallError::Unavailable)), "{call:?}");
 }
@@ -426,7 +426,7 @@ async fn a_shutdown_closes_sockets_with_1012_and_answers_503() {
     soon(stopping).await;
     assert_eq!(raw.closed().await, (1012, "Server is restarting".into()));
     raw.send(frame(CLOSE, close_payload(1012, ""))).await;
-    soon(ended).await.unwrap();
+    soon(ended).await.unwrap().unwrap();
 
     let answer = outer.get("/party/lobby").await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
@@ -434,7 +434,7 @@ async fn a_shutdown_closes_sockets_with_1012_and_answers_503() {
     late.send(upgrade_request("/party/lobby")).await;
     assert_eq!(late.answer().await.status, 503);
     // The folder is free, although the service still lives in the router.
-    soon(stored().start().unwrap().shutdown()).await;
+    soon(stored().start().unwrap().shutdown()).await.unwrap();
 }
 
 #[tokio::test]
@@ -445,8 +445,8 @@ async fn the_storage_is_closed_after_a_shutdown_whoever_keeps_the_way_to_the_roo
     let parties = host.parties();
     let room = parties.party::<Talk>("main").unwrap().room("lobby").unwrap();
     room.run(async |_, _| Ok(())).await.unwrap();
-    soon(host.shutdown()).await;
-    soon(stored().start().unwrap().shutdown()).await;
+    soon(host.shutdown()).await.unwrap();
+    soon(stored().start().unwrap().shutdown()).await.unwrap();
     let call = room.run(async |_, _| Ok(())).await;
     assert!(matches!(call, Err(CallError::Unavailable)), "{call:?}");
     let party = parties.party::<Talk>("main").map(drop);
@@ -471,9 +471,9 @@ async fn a_client_that_takes_nothing_is_cut_when_the_grace_is_over() {
         if ends_by_drop {
             drop(host);
         } else {
-            soon(host.shutdown()).await;
+            soon(host.shutdown()).await.unwrap();
             // The folder is free.
-            soon(stored().start().unwrap().shutdown()).await;
+            soon(stored().start().unwrap().shutdown()).await.unwrap();
         }
         let taken = plain.rest_or_reset().await.len() as u64;
         assert!(taken < LENGTH, "the rest was sent by a host that had ended");
@@ -494,7 +494,7 @@ async fn a_shutdown_waits_for_the_requests_under_way() {
     assert!(futures_util::poll!(&mut ended).is_pending());
     let_through.add_permits(1);
     assert_eq!(soon(waiting).await.0, 200);
-    soon(ended).await.unwrap();
+    soon(ended).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -672,7 +672,7 @@ async fn a_host_that_is_started_at_an_address_serves_there_until_it_is_told() {
     drop(stop);
     assert_eq!(raw.closed().await.0, 1012);
     raw.send(frame(CLOSE, close_payload(1012, ""))).await;
-    soon(ended).await.unwrap();
+    soon(ended).await.unwrap().unwrap();
     assert!(TcpStream::connect(addr).await.is_err());
 }
 

@@ -612,8 +612,8 @@ impl<S: PartyServer> RoomTask<S> {
 
     fn close_one(&mut self) {
         let next = self.hosted.room().connections().next().map(Connection::key);
-        if let Some(key) = next {
-            self.hosted.close(key, Some(close_frame(1012, "Server is restarting")));
+        if let (Some(key), Some(drain)) = (next, &self.drain) {
+            self.hosted.close(key, Some(drain.pacer.close_frame()));
         }
     }
 

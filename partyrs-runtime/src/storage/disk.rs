@@ -1,20 +1,19 @@
 //! What the database's file lies on, and a file that keeps space ahead of what is written.
 //!
-//! The difficulty is a full disk. redb makes its file long before it fills it, by doubling, so
-//! most of the file has no place on the disk yet, and a write into it may find none. Space is
-//! taken in steps ahead of the writes, so that it is missing when a write begins and never when
-//! the system brings to the disk what it has already accepted.
+//! The difficulty is a full disk. redb makes its file long before it fills it, by doubling, and
+//! then writes anywhere in it. A write that finds no space costs all commits that travel with it
+//! a second attempt, so space is taken when the file grows: then it is missing there, where redb
+//! still uses what is free within the file, and commits that need no more go on.
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
-/// How much space is taken at once, if there is as much.
+/// A disk with less space than this is full: the file grows no more.
 #[cfg(target_os = "linux")]
-const STEP: u64 = 16 << 20;
+const SPARE: u64 = 64 << 20;
 
 /// Where a database keeps its bytes: a file, or what a test puts in its place.
 ///
@@ -61,9 +60,6 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct FileDisk {
     file: File,
-    /// Before this offset every byte has its place on the disk.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "space is taken by writes there"))]
-    backed_to: Mutex<u64>,
 }
 
 impl FileDisk {
@@ -76,41 +72,7 @@ impl FileDisk {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         forget_cached(&file);
-        Ok(Some(Self { file, backed_to: Mutex::new(0) }))
-    }
-
-    /// Takes the space for bytes that are to be written up to `end`.
-    #[cfg(target_os = "linux")]
-    fn back(&self, end: u64) -> io::Result<()> {
-        use rustix::fs::{FallocateFlags, fallocate};
-        use rustix::io::Errno;
-
-        // A number is whole whatever panics.
-        let mut backed_to = self.backed_to.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = *backed_to;
-        if end <= from {
-            return Ok(());
-        }
-        let take = |to: u64| fallocate(&self.file, FallocateFlags::KEEP_SIZE, from, to - from);
-        let len = self.file.metadata()?.len();
-        let ahead = end.saturating_add(STEP).min(len).max(end);
-        let taken = match take(ahead) {
-            // Not as much as that, but perhaps enough.
-            Err(Errno::NOSPC | Errno::DQUOT) => take(end).map(|()| end),
-            taken => taken.map(|()| ahead),
-        };
-        *backed_to = match taken {
-            Ok(to) => to,
-            // The file system cannot: then each write finds its own place, or none.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => u64::MAX,
-            Err(error) => return Err(error.into()),
-        };
-        Ok(())
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn back(&self, _: u64) -> io::Result<()> {
-        Ok(())
+        Ok(Some(Self { file }))
     }
 }
 
@@ -124,22 +86,84 @@ impl Disk for FileDisk {
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.back(offset.saturating_add(bytes.len() as u64))?;
         self.file.write_all_at(bytes, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)?;
-        let mut backed_to = self.backed_to.lock().unwrap_or_else(PoisonError::into_inner);
-        if *backed_to != u64::MAX {
-            *backed_to = len.min(*backed_to);
+        let old = self.file.metadata()?.len();
+        if len > old {
+            take_space(&self.file, old, len)?;
         }
-        Ok(())
+        self.file.set_len(len)
     }
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
+}
+
+/// What is done for a file that grows, by how much and how much space there is.
+#[cfg(target_os = "linux")]
+#[derive(Debug, PartialEq, Eq)]
+enum Growth {
+    /// All of it is taken now.
+    Taken,
+    /// Writes take what they need, until there is nothing left: it is more than the file should
+    /// take from others at once.
+    Sparse,
+    /// The disk is full.
+    Refused,
+}
+
+#[cfg(target_os = "linux")]
+impl Growth {
+    fn of(more: u64, free: u64) -> Self {
+        if more <= free / 2 {
+            Self::Taken
+        } else if free >= SPARE {
+            Self::Sparse
+        } else {
+            Self::Refused
+        }
+    }
+}
+
+/// Takes the space for a file that is to grow from `old` to `len` bytes.
+#[cfg(target_os = "linux")]
+fn take_space(file: &File, old: u64, len: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+    use rustix::io::Errno;
+
+    let found = fstatvfs(file)?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    match Growth::of(len - old, free) {
+        Growth::Taken => match fallocate(file, FallocateFlags::empty(), old, len - old) {
+            // There the file is sparse, and a write finds its space or does not.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            Err(error) => {
+                // What it has taken before it failed is of no use.
+                file.set_len(old)?;
+                Err(error.into())
+            }
+            Ok(()) => Ok(()),
+        },
+        Growth::Sparse => {
+            let (more_bytes, free_bytes) = (len - old, free);
+            tracing::warn!(
+                more_bytes,
+                free_bytes,
+                "the disk is nearly full: the data file grows without taking its space"
+            );
+            Ok(())
+        }
+        Growth::Refused => Err(io::ErrorKind::StorageFull.into()),
+    }
+}
+
+/// Elsewhere a write finds its space or does not.
+#[cfg(not(target_os = "linux"))]
+fn take_space(_: &File, _: u64, _: u64) -> io::Result<()> {
+    Ok(())
 }
 
 /// Lets the system forget what it keeps of the file in memory. After a sync that failed it may
@@ -155,3 +179,33 @@ fn forget_cached(file: &File) {
 
 #[cfg(not(target_os = "linux"))]
 fn forget_cached(_: &File) {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_takes_at_most_half_of_what_is_free_at_once_and_leaves_the_last_64_mib() {
+        assert_eq!(Growth::of(4096, 8192), Growth::Taken);
+        assert_eq!(Growth::of(4097, 8192), Growth::Refused);
+        assert_eq!(Growth::of(1 << 30, 2 << 30), Growth::Taken);
+        assert_eq!(Growth::of((1 << 30) + 1, 2 << 30), Growth::Sparse);
+        assert_eq!(Growth::of(1 << 40, SPARE), Growth::Sparse);
+        assert_eq!(Growth::of(1 << 40, SPARE - 1), Growth::Refused);
+    }
+
+    #[test]
+    fn a_file_that_has_grown_has_its_space_and_one_that_was_cut_gives_it_back() {
+        use std::os::unix::fs::MetadataExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let disk = FileDisk::open(&folder.path().join("file")).unwrap().unwrap();
+        let taken_bytes = || disk.file.metadata().unwrap().blocks() * 512;
+        disk.set_len(1 << 20).unwrap();
+        assert_eq!(disk.len_bytes().unwrap(), 1 << 20);
+        assert!(taken_bytes() >= 1 << 20, "{}", taken_bytes());
+        disk.set_len(1 << 12).unwrap();
+        assert_eq!(disk.len_bytes().unwrap(), 1 << 12);
+        assert!(taken_bytes() <= 1 << 16, "{}", taken_bytes());
+    }
+}

@@ -1,0 +1,198 @@
+//! Disks that fail: what clients see, and what is there afterwards.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use http::StatusCode;
+use partyrs::storage::{Commit, CommitError, StorageEngine, Writes};
+use partyrs::{PartyName, RoomAddress, RoomId};
+use partyrs_runtime::storage::RedbEngine;
+use partyrs_runtime::testing::{TestHost, soon};
+use partyrs_runtime::{Host, HostError};
+
+use crate::faulty::{Call, FaultyDisk};
+use crate::script::{Script, Shown, Step, put, say, show, steps};
+
+/// A host whose storage lies on a disk of the test's.
+struct Ill {
+    host: TestHost,
+    disk: Arc<FaultyDisk>,
+}
+
+impl Ill {
+    async fn begin() -> Self {
+        let disk = Arc::new(FaultyDisk::default());
+        let engine = Arc::new(RedbEngine::open_on(disk.clone()).unwrap());
+        let host = TestHost::of(Host::builder().party::<Script>("main").storage(engine)).await;
+        Self { host, disk }
+    }
+
+    /// What a plain request of these steps is answered.
+    async fn asked(&self, room: &str, what: &[Step]) -> StatusCode {
+        let request = http::Request::post(format!("/party/{room}")).body(steps(what)).unwrap();
+        self.host.request(request).await.status()
+    }
+
+    /// What is stored under `key`, as a hook of the room sees it.
+    async fn stored(&self, room: &str, key: &str) -> Option<String> {
+        let mut client = self.host.join(room).await;
+        client.send(steps(&[show(key)])).await;
+        serde_json::from_str::<Shown>(&client.next_text().await).unwrap().stored
+    }
+}
+
+/// A text that fits into no page that is free.
+fn long(bytes: usize) -> String {
+    "x".repeat(bytes)
+}
+
+#[tokio::test]
+async fn a_sync_that_fails_ends_the_host_and_tells_every_client() {
+    let ill = Ill::begin().await;
+    let (mut ada, mut ben) = (ill.host.join("ada").await, ill.host.join("ben").await);
+    ada.send(steps(&[put("k", "1"), say("stored")])).await;
+    assert_eq!(ada.next_text().await, "stored");
+    let syncs_count = ill.disk.calls_count(Call::Sync);
+    ill.disk.fail_once(Call::Sync, 0, ErrorKind::Other);
+
+    ada.send(steps(&[put("k", "2"), say("never")])).await;
+
+    assert_eq!(ada.closed().await, (1011, "Storage failed".to_owned()));
+    assert_eq!(ben.closed().await, (1011, "Storage failed".to_owned()));
+    let error = ill.host.ended().await.unwrap_err();
+    assert!(matches!(error, HostError::StorageFailed(_)), "{error}");
+    assert!(error.to_string().contains("planted by the test"), "{error}");
+    assert_eq!(ill.disk.calls_count(Call::Sync), syncs_count + 1, "it was asked again");
+}
+
+#[tokio::test]
+async fn a_sync_that_fails_while_the_host_stops_is_told_by_its_end() {
+    let ill = Ill::begin().await;
+    let mut ada = ill.host.join("ada").await;
+    ada.send(steps(&[say("here")])).await;
+    assert_eq!(ada.next_text().await, "here");
+    ill.disk.fail(Call::Sync, ErrorKind::Other);
+    ada.send(steps(&[put("k", "1"), say("never")])).await;
+    let Ill { mut host, .. } = ill;
+    host.begin_stop();
+    let (code, _) = ada.closed().await;
+    assert!(matches!(code, 1011 | 1012), "{code}");
+    assert!(matches!(host.ended().await, Err(HostError::StorageFailed(_))));
+}
+
+#[tokio::test]
+async fn a_write_that_fails_costs_its_room_its_clients_and_nothing_that_they_saw() {
+    let ill = Ill::begin().await;
+    let (mut ada, mut ben) = (ill.host.join("ada").await, ill.host.join("ben").await);
+    ada.send(steps(&[put("k", "before"), say("stored")])).await;
+    assert_eq!(ada.next_text().await, "stored");
+    ben.send(steps(&[say("here")])).await;
+    assert_eq!(ben.next_text().await, "here");
+    ill.disk.fail_once(Call::Write, 0, ErrorKind::Other);
+
+    ada.send(steps(&[put("k", "lost"), say("never")])).await;
+
+    assert_eq!(ada.closed().await, (1011, "Storage failed".to_owned()));
+    assert_eq!(ill.stored("ada", "k").await.as_deref(), Some("before"));
+    ben.send(steps(&[put("k", "after"), say("stored too")])).await;
+    assert_eq!(ben.next_text().await, "stored too");
+    assert_eq!(ill.asked("ada", &[put("k", "again")]).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_write_that_fails_is_answered_503() {
+    let ill = Ill::begin().await;
+    assert_eq!(ill.asked("ada", &[put("k", "before")]).await, StatusCode::OK);
+    ill.disk.fail_once(Call::Write, 0, ErrorKind::Other);
+    assert_eq!(ill.asked("ada", &[put("k", "lost")]).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ill.stored("ada", "k").await.as_deref(), Some("before"));
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_those_that_do_not_fit_and_heals_by_itself() {
+    let ill = Ill::begin().await;
+    // So that there are free pages within the file, as there are in any that has lived a while.
+    assert_eq!(ill.asked("ben", &[put("k", &long(100_000))]).await, StatusCode::OK);
+    assert_eq!(ill.asked("ben", &[put("k", "short")]).await, StatusCode::OK);
+    assert_eq!(ill.asked("ben", &[put("k", "shorter")]).await, StatusCode::OK);
+    ill.disk.fill_up();
+    let mut ada = ill.host.join("ada").await;
+
+    ada.send(steps(&[put("k", &long(1_000_000)), say("never")])).await;
+
+    assert_eq!(ada.closed().await, (1013, "Storage is full".to_owned()));
+    let status = ill.asked("ada", &[put("k", &long(1_000_000))]).await;
+    assert_eq!(status, StatusCode::INSUFFICIENT_STORAGE);
+    assert_eq!(ill.stored("ada", "k").await, None);
+    assert_eq!(ill.asked("ben", &[put("k", "still")]).await, StatusCode::OK);
+    assert_eq!(ill.stored("ben", "k").await.as_deref(), Some("still"));
+
+    ill.disk.set_capacity(None);
+    assert_eq!(ill.asked("ada", &[put("k", &long(1_000_000))]).await, StatusCode::OK);
+    ill.host.stop().await;
+}
+
+#[tokio::test]
+async fn of_a_group_on_a_full_disk_those_land_that_fit() {
+    let disk = Arc::new(FaultyDisk::default());
+    let engine = RedbEngine::open_on(disk.clone()).unwrap();
+    let rooms: Vec<RoomAddress> = (0..20).map(|index| address(&format!("room-{index}"))).collect();
+    let mut openings = Vec::new();
+    for room in &rooms {
+        let opened = engine.open(room).await.unwrap();
+        soon(engine.commit(commit(room, opened.epoch, 1, 20_000))).await.unwrap();
+        soon(engine.commit(commit(room, opened.epoch, 2, 10))).await.unwrap();
+        openings.push(opened.epoch);
+    }
+    disk.fill_up();
+    let third = rooms.iter().zip(&openings).enumerate().map(|(index, (room, epoch))| {
+        let bytes = if index % 2 == 0 { 5_000_000 } else { 10 };
+        engine.commit(commit(room, *epoch, 3, bytes))
+    });
+    let answers = soon(futures_util::future::join_all(third)).await;
+    for (index, answer) in answers.iter().enumerate() {
+        if index % 2 == 0 {
+            assert!(matches!(answer, Err(CommitError::Full)), "{index}: {answer:?}");
+        } else {
+            assert!(answer.is_ok(), "{index}: {answer:?}");
+        }
+    }
+    // What follows one that did not fit never lands.
+    let after = soon(engine.commit(commit(&rooms[0], openings[0], 4, 10))).await;
+    assert!(matches!(after, Err(CommitError::Fenced)), "{after:?}");
+    let stored = engine.get(&rooms[0], &["k".to_owned()]).await.unwrap();
+    assert_eq!(stored[0].as_ref().map(bytes::Bytes::len), Some(10));
+}
+
+#[tokio::test]
+async fn a_read_that_fails_is_an_error_and_the_next_one_reads() {
+    let disk = Arc::new(FaultyDisk::default());
+    let room = address("room");
+    let engine = RedbEngine::open_on(disk.clone()).unwrap();
+    let opened = engine.open(&room).await.unwrap();
+    let mut writes = Writes::new();
+    for index in 0..1000 {
+        writes.put(format!("{index:04}"), vec![7; 1000].into());
+    }
+    let commit = Commit::new(room.clone(), opened.epoch, 1, Arc::new(writes));
+    soon(engine.commit(commit)).await.unwrap();
+    drop(engine);
+    // Most of it is not in memory.
+    let engine = RedbEngine::open_on(disk.clone()).unwrap();
+    engine.open(&room).await.unwrap();
+    disk.fail_once(Call::Read, 0, ErrorKind::Other);
+    let key = ["0500".to_owned()];
+    let error = engine.get(&room, &key).await.unwrap_err().to_string();
+    assert!(error.contains("planted by the test"), "{error}");
+    assert_eq!(engine.get(&room, &key).await.unwrap()[0].as_ref().map(bytes::Bytes::len), Some(1000));
+}
+
+fn address(room: &str) -> RoomAddress {
+    RoomAddress::new(PartyName::new("main").unwrap(), RoomId::new(room).unwrap())
+}
+
+fn commit(room: &RoomAddress, epoch: u64, seq: u64, bytes: usize) -> Commit {
+    let mut writes = Writes::new();
+    writes.put("k".to_owned(), vec![7; bytes].into());
+    Commit::new(room.clone(), epoch, seq, Arc::new(writes))
+}
