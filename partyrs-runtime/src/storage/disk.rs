@@ -138,14 +138,13 @@ fn take_space(file: &File, old: u64, len: u64) -> io::Result<()> {
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     match Growth::of(len - old, free) {
         Growth::Taken => match fallocate(file, FallocateFlags::empty(), old, len - old) {
-            // There the file is sparse, and a write finds its space or does not.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            // Where it cannot be taken, a write finds its space or does not.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             Err(error) => {
                 // What it has taken before it failed is of no use.
                 file.set_len(old)?;
                 Err(error.into())
             }
-            Ok(()) => Ok(()),
         },
         Growth::Sparse => {
             let (more_bytes, free_bytes) = (len - old, free);
