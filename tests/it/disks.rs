@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use http::StatusCode;
-use partyrs::storage::{Commit, CommitError, StorageEngine, Writes};
+use partyrs::storage::{Commit, CommitError, KeyRange, StorageEngine, Writes};
 use partyrs::{PartyName, RoomAddress, RoomId};
 use partyrs_runtime::storage::RedbEngine;
 use partyrs_runtime::testing::{TestHost, soon};
@@ -185,6 +185,35 @@ async fn a_read_that_fails_is_an_error_and_the_next_one_reads() {
     let error = engine.get(&room, &key).await.unwrap_err().to_string();
     assert!(error.contains("planted by the test"), "{error}");
     assert_eq!(engine.get(&room, &key).await.unwrap()[0].as_ref().map(bytes::Bytes::len), Some(1000));
+}
+
+#[tokio::test]
+async fn opening_reads_little_however_much_there_is_and_a_room_reads_its_own_keys() {
+    const ROOMS: usize = 3000;
+    let disk = Arc::new(FaultyDisk::default());
+    let engine = RedbEngine::open_on(disk.clone()).unwrap();
+    let fill = (0..ROOMS).map(async |index| {
+        let room = address(&format!("room-{index}"));
+        let opened = engine.open(&room).await.unwrap();
+        let mut writes = Writes::new();
+        for key in 0..20 {
+            writes.put(format!("key-{key}"), vec![7; 100].into());
+        }
+        engine.commit(Commit::new(room, opened.epoch, 1, Arc::new(writes))).await.unwrap();
+    });
+    soon(futures_util::future::join_all(fill)).await;
+    drop(engine);
+    let before = disk.calls_count(Call::Read);
+    let engine = RedbEngine::open_on(disk.clone()).unwrap();
+    let opened = disk.calls_count(Call::Read);
+    let room = address("room-1234");
+    engine.open(&room).await.unwrap();
+    let entries = engine.list(&room, &KeyRange::all()).await.unwrap();
+    let started = disk.calls_count(Call::Read);
+    assert_eq!(entries.len(), 20);
+    // The file has thousands of pages; on the way to a leaf there are a few, in each of three tables.
+    assert!(opened - before < 50, "{} reads to open", opened - before);
+    assert!(started - opened < 20, "{} reads to start a room", started - opened);
 }
 
 fn address(room: &str) -> RoomAddress {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use partyrs::prelude::*;
-use partyrs::storage::{MemoryEngine, StorageError};
+use partyrs::storage::{Commit, KeyRange, MemoryEngine, StorageEngine, StorageError, Writes};
 use partyrs::testing::TestRoom;
+use partyrs::{PartyName, RoomAddress, RoomId};
 use partyrs_runtime::storage::{OpenError, RedbEngine};
 
 partyrs::storage_contract!(memory, {
@@ -33,6 +34,71 @@ fn a_file_that_is_no_database_is_refused_by_name() {
     std::fs::write(folder.path().join("rooms.redb"), vec![7; 100_000]).unwrap();
     let error = RedbEngine::open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("rooms.redb") && error.contains("backup"), "{error}");
+}
+
+/// A folder in which a room has stored something, and the file there.
+async fn filled() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = RedbEngine::open(folder.path()).unwrap();
+    let room = RoomAddress::new(PartyName::new("main").unwrap(), RoomId::new("room").unwrap());
+    let opened = engine.open(&room).await.unwrap();
+    let mut writes = Writes::new();
+    for key in 0..1000 {
+        writes.put(format!("key-{key}"), vec![7; 100].into());
+    }
+    engine.commit(Commit::new(room, opened.epoch, 1, Arc::new(writes))).await.unwrap();
+    let file = folder.path().join("rooms.redb");
+    (folder, file)
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_or_overwritten_is_refused_by_name_with_a_way_out() {
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 5] = [
+        ("half of it is lost", |bytes| bytes.truncate(bytes.len() / 2)),
+        ("all but a part of its header is lost", |bytes| bytes.truncate(100)),
+        ("its header is zero", |bytes| bytes[..4096].fill(0)),
+        ("its first bytes are another's", |bytes| bytes[..4].copy_from_slice(b"ELF!")),
+        ("it is all zero", |bytes| bytes.fill(0)),
+    ];
+    for (damage, harm) in damages {
+        let (folder, file) = filled().await;
+        let mut bytes = std::fs::read(&file).unwrap();
+        harm(&mut bytes);
+        std::fs::write(&file, &bytes).unwrap();
+        let refused = RedbEngine::open(folder.path());
+        let Err(error @ OpenError::Damaged { .. }) = refused else { panic!("{damage}: {refused:?}") };
+        let text = error.to_string();
+        assert!(text.contains("rooms.redb") && text.contains("backup"), "{damage}: {text}");
+        assert_eq!(std::fs::read(&file).unwrap(), bytes, "{damage}: it was changed");
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_wrong_anywhere_are_an_error_and_end_nothing() {
+    let (folder, file) = filled().await;
+    let whole = std::fs::read(&file).unwrap();
+    // Xorshift, from the same seed each time.
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..200 {
+        let mut bytes = whole.clone();
+        for _ in 0..8 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let at = usize::try_from(random >> 8).unwrap() % (bytes.len() / 4);
+            bytes[at] = bytes[at].wrapping_add(random as u8 | 1);
+        }
+        std::fs::write(&file, &bytes).unwrap();
+        let Ok(engine) = RedbEngine::open(folder.path()) else { continue };
+        let room = RoomAddress::new(PartyName::new("main").unwrap(), RoomId::new("room").unwrap());
+        if let Ok(opened) = engine.open(&room).await {
+            let _ = engine.list(&room, &KeyRange::all()).await;
+            let mut writes = Writes::new();
+            writes.put("key-5".to_owned(), vec![8; 100].into());
+            let _ = engine.commit(Commit::new(room, opened.epoch, 1, Arc::new(writes))).await;
+        }
+    }
 }
 
 /// A party without hooks: its room is there for its storage.

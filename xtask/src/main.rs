@@ -4,6 +4,7 @@
 //! Nothing is decided here that Cargo, npm or the system's package manager decides.
 
 mod bench;
+mod bench_open;
 mod lint;
 mod setup;
 mod step;
@@ -36,6 +37,8 @@ enum Command {
     Lint,
     /// Measure the CPU cost of a delivery, side by side with a bare epoll loop
     Bench(bench::Options),
+    /// Measure how long a data folder with many rooms takes to open
+    BenchOpen(bench_open::Options),
 }
 
 fn main() -> ExitCode {
@@ -57,5 +60,6 @@ fn run(command: &Command) -> Result<bool> {
         Command::Test(options) => Ok(test::run(&workspace, options)),
         Command::Lint => Ok(lint::run(&workspace)),
         Command::Bench(options) => bench::run(&workspace, options),
+        Command::BenchOpen(options) => bench_open::run(&workspace, options),
     }
 }

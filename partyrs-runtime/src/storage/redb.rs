@@ -698,3 +698,23 @@ impl fmt::Debug for RedbEngine {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_later_version_is_refused_by_name_with_a_way_out() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(RedbEngine::open(folder.path()).unwrap());
+        let database = Database::open(folder.path().join(FILE)).unwrap();
+        let txn = database.begin_write().unwrap();
+        txn.open_table(META).unwrap().insert(META_FORMAT, FORMAT + 1).unwrap();
+        txn.commit().unwrap();
+        drop(database);
+        let error = RedbEngine::open(folder.path()).unwrap_err();
+        assert!(matches!(error, OpenError::TooNew { found, .. } if found == FORMAT + 1), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains(FILE) && text.contains("run a later version"), "{text}");
+    }
+}
