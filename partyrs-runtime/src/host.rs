@@ -20,6 +20,7 @@ use partyrs::{Env, Error, HostLobby, LobbyServer, NameError, PartyName, PartySer
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::alarms::{Alarms, wake_rooms};
 use crate::assets::{Assets, AssetsError, Site};
@@ -242,6 +243,8 @@ pub(crate) struct State {
     pub(crate) draining: Draining,
     pub(crate) registry: Registry,
     connections: Arc<Places>,
+    /// Clients between their 101 and their room; a shutdown waits for them, to tell them.
+    pub(crate) upgrades: TaskTracker,
     /// Cancelled when the host has ended: connections that are left are cut.
     pub(crate) over: CancellationToken,
     /// The last field, so that all else is gone when it is.
@@ -771,6 +774,7 @@ impl Builder {
             draining: Draining::new(),
             registry,
             connections,
+            upgrades: TaskTracker::new(),
             over: CancellationToken::new(),
             _gone: gone,
         }))
@@ -921,7 +925,9 @@ async fn serve_clients(
             }
         };
         tokio::join!(drain_rooms(&state, &pacer), lobby_ended, all_closed.recv());
-        // Once more: a hook of the lobby may have opened a room.
+        state.upgrades.close();
+        state.upgrades.wait().await;
+        // Once more: a hook of the lobby, or the last client, may have opened a room.
         drain_rooms(&state, &pacer).await;
     };
     if state.clock.timeout(grace, drained).await.is_none() {

@@ -22,12 +22,13 @@ use partyrs::storage::MemoryEngine;
 use partyrs::{CallError, PartyError};
 use partyrs_runtime::testing::{TestClient, TestHost, soon};
 use partyrs_runtime::{Builder, Cors, Host, HostError, HostService, RemoteAddr, RunningHost};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
 use tower::ServiceExt;
 
 use crate::http::raw::{Answer, Raw as Plain};
@@ -601,6 +602,44 @@ async fn a_websocket_over_a_stream_that_is_no_socket_is_like_any_other() {
         drop(socket);
         host.until(|host| host.connections_count() == 1).await;
     }
+}
+
+#[tokio::test]
+async fn who_has_not_read_its_101_when_the_shutdown_begins_is_told_1012() {
+    let mut host = TestHost::of(builder()).await;
+    let (mut client, server) = tokio::io::duplex(16);
+    tokio::spawn(serve_stream(server, host.service()));
+    let asks = "GET /party/lobby HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    soon(client.write_all(asks.as_bytes())).await.unwrap();
+    host.until(|host| host.connections_count() == 1).await;
+
+    host.begin_stop();
+    let mut ended = Box::pin(host.ended());
+    // As often as a host that does not wait would need to be gone.
+    for _ in 0..10_000 {
+        assert!(futures_util::poll!(&mut ended).is_pending(), "the host ends before its client knows");
+        tokio::task::yield_now().await;
+    }
+
+    let client = async {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await.unwrap());
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+        let mut socket = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+        loop {
+            match socket.next().await.unwrap().unwrap() {
+                Message::Close(close) => break close.map(|close| u16::from(close.code)),
+                Message::Text(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let (code, ended) = soon(async { tokio::join!(client, ended) }).await;
+    assert_eq!(code, Some(1012));
+    ended.unwrap();
 }
 
 #[tokio::test]

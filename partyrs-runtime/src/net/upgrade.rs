@@ -81,7 +81,8 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
     }
     let Some(ticket) = state.ticket() else { return unavailable() };
     let protocol = protocol_to_tell(&head, refusal.as_ref());
-    tokio::spawn(async move {
+    let upgrades = state.upgrades.clone();
+    upgrades.spawn(async move {
         let upgraded = match on_upgrade.await {
             Ok(upgraded) => upgraded,
             Err(error) if error.is_user() => {
