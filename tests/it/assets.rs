@@ -521,6 +521,11 @@ fn files_that_cannot_be_served_are_refused_with_the_way_out() {
             shown("file")
         )
     );
+    // Where the system refuses, whoever asks: a link to itself.
+    std::os::unix::fs::symlink("circle", files.path().join("circle")).unwrap();
+    let text = refusal(files.path().join("circle").into());
+    let start = format!("folder {} for static files cannot be read: ", shown("circle"));
+    assert!(text.starts_with(&start) && text.ends_with("; let the user who runs this read it"), "{text}");
     assert_eq!(
         refusal(Assets::folder(files.path()).single_page()),
         format!(
