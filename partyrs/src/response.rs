@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt, TryStreamExt};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
-use http_body::Frame as BodyFrame;
+use http_body::{Body as _, Frame as BodyFrame};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use serde::Serialize;
@@ -133,6 +133,14 @@ impl Response {
         let (parts, body) = self.inner.into_parts();
         let body = body.collect().await.map_err(Error::new)?;
         Ok(http::Response::from_parts(parts, body.to_bytes()))
+    }
+
+    /// How many bytes of body it brings at least: all of a complete one, none of a stream that does not
+    /// tell. A body of the user's own is asked, so call it where a panic is caught.
+    pub(crate) fn len_bytes_min(&self) -> usize {
+        // No sum of such lengths goes over what a number holds.
+        let len_bytes = self.inner.body().size_hint().lower().min(u64::from(u32::MAX));
+        usize::try_from(len_bytes).unwrap_or(usize::MAX)
     }
 
     fn typed(content_type: &'static str, body: Bytes) -> Self {

@@ -140,9 +140,21 @@ pub enum Effect {
     /// A task to be started.
     Spawn(Task),
     /// A reply to be given.
-    Reply(Reply),
+    Reply {
+        /// Gives it.
+        reply: Reply,
+        /// What it weighs: [`reply_len_bytes`] of a response, nothing of any other.
+        len_bytes: usize,
+    },
     /// A piece of a response body, or its end: [`Hosted::feed`].
     Chunk(Chunk),
+}
+
+/// What a response weighs at the gate: the bytes that it brings, none for a stream. It may ask
+/// code of the user's, so call it where a panic is caught.
+#[must_use]
+pub fn reply_len_bytes(response: &Response) -> usize {
+    response.len_bytes_min()
 }
 
 /// What became of the commits that a reply waited for.
@@ -459,7 +471,7 @@ impl Effect {
 }
 
 impl Output {
-    /// What it weighs at the gate: the payload of a frame or chunk, and a fixed part for each output,
+    /// What it weighs at the gate: the payload of a frame, chunk or response, and a fixed part for each output,
     /// so that small ones are bounded as well.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
@@ -469,7 +481,8 @@ impl Output {
                 Effect::Broadcast { frame, .. } | Effect::Send { frame, .. } => frame.len(),
                 Effect::Chunk(chunk) => chunk.len_bytes(),
                 Effect::Forward(forward) => forward.len_bytes(),
-                Effect::Close { .. } | Effect::Spawn(_) | Effect::Reply(_) => 0,
+                Effect::Reply { len_bytes, .. } => *len_bytes,
+                Effect::Close { .. } | Effect::Spawn(_) => 0,
             }
     }
 }
@@ -482,7 +495,7 @@ impl fmt::Debug for Output {
             Effect::Close { .. } => "close",
             Effect::Forward(_) => "forward",
             Effect::Spawn(_) => "spawn",
-            Effect::Reply(_) => "reply",
+            Effect::Reply { .. } => "reply",
             Effect::Chunk(_) => "chunk",
         };
         write!(f, "Output({kind} {} after commit {})", self.number, self.after)

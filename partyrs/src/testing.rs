@@ -609,7 +609,7 @@ impl<S: PartyServer> TestRoom<S> {
                 }
                 Effect::Forward(forward) => forward.leave(),
                 Effect::Spawn(task) => open.tasks.push(task),
-                Effect::Reply(reply) => reply(Delivered::Durable),
+                Effect::Reply { reply, .. } => reply(Delivered::Durable),
                 // Nothing is limited here, so every reader keeps up.
                 Effect::Chunk(chunk) => drop(open.hosted.feed(chunk)),
             }

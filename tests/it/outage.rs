@@ -204,6 +204,29 @@ async fn a_room_takes_no_event_while_as_many_bytes_wait_as_may() {
     assert_eq!(ada.next_text().await, "1");
 }
 
+/// An output weighs 128 bytes and what it carries.
+#[tokio::test]
+async fn responses_that_wait_count_with_their_bodies_for_what_may_wait() {
+    for (body_bytes, takes_the_next) in [(871, true), (872, false)] {
+        let (outage, mut ada) = Outage::begin(|config| config.held_bytes_max = 1000).await;
+        let answer = Step::Answer("x".repeat(body_bytes));
+        let request = outage.request(&[put("k", "0"), answer]).await;
+
+        ada.send(steps(&[put("k", "1"), say("1")])).await;
+        ada.hears_nothing().await;
+        if takes_the_next {
+            outage.arrived(3).await;
+        } else {
+            ada.hears_nothing().await;
+            outage.arrived(2).await;
+        }
+        outage.engine.let_through(2);
+
+        assert_eq!(request.await.body().len(), body_bytes);
+        assert_eq!(ada.next_text().await, "1");
+    }
+}
+
 #[tokio::test]
 async fn a_commit_that_fails_while_a_hook_waits_ends_the_hook() {
     let (outage, mut ada) = Outage::begin(|_| {}).await;

@@ -57,6 +57,8 @@ pub(crate) enum Step {
     Expel(u16),
     /// Never ends.
     Hang,
+    /// Answers the request with this text, unless it fails.
+    Answer(String),
     /// Stores a value that is longer than any may be.
     PutTooMuch,
 }
@@ -91,8 +93,13 @@ impl PartyServer for Script {
     }
 
     async fn on_request(&mut self, room: &Room, request: Request) -> Result<Response> {
-        self.run(room, None, request.json()?).await?;
-        Ok(Response::text("done"))
+        let steps: Vec<Step> = request.json()?;
+        let answer = steps.iter().find_map(|step| match step {
+            Step::Answer(text) => Some(text.clone()),
+            _ => None,
+        });
+        self.run(room, None, steps).await?;
+        Ok(Response::text(answer.unwrap_or_else(|| "done".to_owned())))
     }
 
     async fn on_close(&mut self, room: &Room, connection: &Connection, close: &Close) -> Result<()> {
@@ -113,6 +120,7 @@ impl Script {
             match step {
                 Step::Put(key, value) => room.storage().put(key, &value)?,
                 Step::Delete(key) => room.storage().delete(key),
+                Step::Answer(_) => {}
                 Step::Remember(text) => self.memory.push(text),
                 Step::Say(text) => drop(room.broadcast(text)?),
                 Step::Reply(text) => sender.map_or(Ok(()), |sender| sender.send(text))?,

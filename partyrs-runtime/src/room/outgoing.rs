@@ -105,7 +105,7 @@ impl Outgoing {
                     continue;
                 }
                 // An answer that nobody waits for any more is dropped there, with what the user put in.
-                Effect::Reply(reply) => {
+                Effect::Reply { reply, .. } => {
                     run_quietly(hosted.room().address(), || reply(Delivered::Durable));
                     continue;
                 }

@@ -29,7 +29,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use partyrs::seam::{AlarmFailed, ConnectionKey, Delivered, Effect, Hosted, Reply, Work, panic_error};
+use partyrs::seam::{
+    AlarmFailed, ConnectionKey, Delivered, Effect, Hosted, Reply, Work, panic_error, reply_len_bytes,
+};
 use partyrs::storage::Opened;
 use partyrs::{
     CallError, Close, ConnectContext, Connection, ConnectionId, DuplicateIds, Error, Failure, Frame,
@@ -509,24 +511,30 @@ impl<S: PartyServer> RoomTask<S> {
         reply: oneshot::Sender<std::result::Result<Response, Refusal>>,
     ) -> Lives {
         let hook = async |server: &mut S, room: &Room, _: Option<&Connection>| {
-            server.on_request(room, request).await
+            let response = server.on_request(room, request).await?;
+            let len_bytes = reply_len_bytes(&response);
+            Ok((response, len_bytes))
         };
-        let response = match self.hook(Hook::Request, None, hook).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => match error.public_status() {
-                Some((status, text)) => Response::text(text).with_status(status),
-                None => {
-                    let text = self.state.failure_text(&error);
-                    Response::text(text).with_status(http::StatusCode::INTERNAL_SERVER_ERROR)
-                }
-            },
+        let (response, len_bytes) = match self.hook(Hook::Request, None, hook).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                let response = match error.public_status() {
+                    Some((status, text)) => Response::text(text).with_status(status),
+                    None => {
+                        let text = self.state.failure_text(&error);
+                        Response::text(text).with_status(http::StatusCode::INTERNAL_SERVER_ERROR)
+                    }
+                };
+                let len_bytes = reply_len_bytes(&response);
+                (response, len_bytes)
+            }
             Err(end) => {
                 let refusal = end.refusal();
                 self.last_answer = Some(Box::new(move || drop(reply.send(Err(refusal)))));
                 return Err(end);
             }
         };
-        self.reply(move |delivered| {
+        self.reply(len_bytes, move |delivered| {
             let answer = match delivered {
                 Delivered::Durable => Ok(response),
                 Delivered::CommitFailed(error) => Err(Refusal::CommitFailed(error)),
@@ -561,7 +569,7 @@ impl<S: PartyServer> RoomTask<S> {
             && let Some(woken) = self.woken.take()
         {
             woken.called(next_ms);
-            self.reply(move |delivered| match delivered {
+            self.reply(0, move |delivered| match delivered {
                 Delivered::Durable => woken.done(),
                 Delivered::CommitFailed(_) => drop(woken),
             });
@@ -586,7 +594,7 @@ impl<S: PartyServer> RoomTask<S> {
                 return Err(end);
             }
         };
-        self.reply(move |delivered| {
+        self.reply(0, move |delivered| {
             let answer = match delivered {
                 Delivered::Durable => answer,
                 Delivered::CommitFailed(_) => Err(CallError::Failed),
@@ -617,10 +625,10 @@ impl<S: PartyServer> RoomTask<S> {
         }
     }
 
-    /// Adds a reply behind all commits of the room so far.
-    fn reply(&self, reply: impl FnOnce(Delivered) + Send + 'static) {
+    /// Adds a reply of this weight behind all commits of the room so far.
+    fn reply(&self, len_bytes: usize, reply: impl FnOnce(Delivered) + Send + 'static) {
         let reply: Reply = Box::new(reply);
-        self.hosted.emit(Effect::Reply(reply));
+        self.hosted.emit(Effect::Reply { reply, len_bytes });
     }
 
     /// Calls a hook of the connection `key`, or of none, and does what its end asks for.
@@ -816,7 +824,7 @@ impl<S: PartyServer> RoomTask<S> {
         self.flow.outgoing.flush(&self.hosted, &mut self.flow.startable);
         for output in self.hosted.give_up() {
             run_quietly(&address, || match (output.effect, &failure) {
-                (Effect::Reply(reply), Some(error)) => reply(Delivered::CommitFailed(error.clone())),
+                (Effect::Reply { reply, .. }, Some(error)) => reply(Delivered::CommitFailed(error.clone())),
                 (effect, _) => drop(effect),
             });
         }
