@@ -1,6 +1,6 @@
 //! Storage in memory whose commits wait for the test, and fail when it says so.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,6 +16,7 @@ pub(crate) struct HeldEngine {
     memory: MemoryEngine,
     let_through: Semaphore,
     arrived_count: AtomicUsize,
+    lands_before_holding: AtomicBool,
     failure: watch::Sender<Option<CommitError>>,
 }
 
@@ -25,6 +26,7 @@ impl HeldEngine {
             memory: MemoryEngine::new(),
             let_through: Semaphore::new(0),
             arrived_count: AtomicUsize::new(0),
+            lands_before_holding: AtomicBool::new(false),
             failure: watch::Sender::new(None),
         }
     }
@@ -42,6 +44,11 @@ impl HeldEngine {
     /// From now on every commit waits.
     pub(crate) fn hold(&self) {
         self.let_through.forget_permits(usize::MAX >> 4);
+    }
+
+    /// Whether a commit that waits has landed already, and only its answer is held.
+    pub(crate) fn land_before_holding(&self, lands: bool) {
+        self.lands_before_holding.store(lands, Ordering::Relaxed);
     }
 
     /// From now on every commit fails at once.
@@ -76,6 +83,12 @@ impl StorageEngine for HeldEngine {
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        if self.lands_before_holding.load(Ordering::Relaxed) {
+            let landed = self.memory.commit(commit).await;
+            self.arrived_count.fetch_add(1, Ordering::Relaxed);
+            let _permit = self.let_through.acquire().await;
+            return landed;
+        }
         self.arrived_count.fetch_add(1, Ordering::Relaxed);
         if let Ok(permit) = self.let_through.acquire().await {
             permit.forget();

@@ -1,12 +1,19 @@
 //! Storage: the contract for every engine, the folder of redb, and what a hook sees over commits in flight.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use partyrs::prelude::*;
 use partyrs::storage::{Commit, KeyRange, MemoryEngine, StorageEngine, StorageError, Writes};
 use partyrs::testing::TestRoom;
 use partyrs::{PartyName, RoomAddress, RoomId};
+use partyrs_runtime::Host;
 use partyrs_runtime::storage::{OpenError, RedbEngine};
+use partyrs_runtime::testing::{TestHost, soon};
+use tokio::task::JoinHandle;
+
+use crate::held::HeldEngine;
 
 partyrs::storage_contract!(memory, {
     let engine = Arc::new(MemoryEngine::new());
@@ -167,4 +174,178 @@ async fn a_hook_reads_its_own_writes_in_every_way() {
 async fn keys_and_values_pass_at_their_limit_and_are_refused_one_past_it() {
     let mut room = TestRoom::<Shelf>::new("lobby");
     room.request(http::Request::get("/").body("").unwrap()).await.unwrap();
+}
+
+/// What a hook writes, and what its room must then say.
+#[derive(Clone, Debug)]
+enum Change {
+    Put(String, u32),
+    Delete(String),
+    DeleteAll,
+}
+
+/// Numbers that look random, the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, count: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % count as u64).unwrap()
+    }
+
+    fn key(&mut self) -> String {
+        format!("{}:{}", ["a", "b"][self.below(2)], self.below(6))
+    }
+
+    fn changes(&mut self) -> Vec<Change> {
+        let change = |dice: &mut Self| match dice.below(12) {
+            0 => Change::DeleteAll,
+            1..=5 => Change::Delete(dice.key()),
+            _ => Change::Put(dice.key(), u32::try_from(dice.below(1000)).unwrap()),
+        };
+        (0..=self.below(6)).map(|_| change(self)).collect()
+    }
+}
+
+fn apply(room: &Room, changes: &[Change]) -> Result<()> {
+    for change in changes {
+        match change {
+            Change::Put(key, number) => room.storage().put(key, number)?,
+            Change::Delete(key) => room.storage().delete(key),
+            Change::DeleteAll => room.storage().delete_all(),
+        }
+    }
+    Ok(())
+}
+
+/// Every kind of read says what `expected` says.
+async fn reads_agree(room: &Room, expected: &BTreeMap<String, u32>) -> Result<()> {
+    let storage = room.storage();
+    let keys = ["a", "b"].map(|prefix| (0..6).map(move |number| format!("{prefix}:{number}")));
+    let keys: Vec<String> = keys.into_iter().flatten().collect();
+    for key in &keys {
+        assert_eq!(storage.get::<u32>(key).await?.as_ref(), expected.get(key), "{key}");
+    }
+    assert_eq!(&storage.get_many::<u32, _>(keys).await?, expected);
+    // What a listing is, and which keys are in it.
+    type Case = (List, fn(&str) -> bool);
+    let cases: [Case; 6] = [
+        (List::all(), |_| true),
+        (List::prefix("a:"), |key| key.starts_with("a:")),
+        (List::prefix("b:").start("b:2"), |key| key >= "b:2"),
+        (List::all().start_after("a:1").end("b:3"), |key| key > "a:1" && key < "b:3"),
+        (List::all().start("a:3").end("a:3"), |_| false),
+        (List::prefix("none"), |_| false),
+    ];
+    for (list, is_in) in cases {
+        for limit in [1, 2, 5, 100] {
+            let there =
+                expected.iter().filter(|(key, _)| is_in(key)).map(|(key, value)| (key.clone(), *value));
+            let found = storage.list::<u32>(list.clone().limit(limit)).await?;
+            assert_eq!(found, there.clone().take(limit).collect::<Vec<_>>(), "{list:?}, {limit}");
+            let found = storage.list::<u32>(list.clone().limit(limit).reverse()).await?;
+            assert_eq!(found, there.rev().take(limit).collect::<Vec<_>>(), "{list:?} reversed, {limit}");
+        }
+    }
+    Ok(())
+}
+
+/// Three layers, each with deletions: what is on disk, two commits on their way, the open one. The
+/// same is read when all has landed.
+#[tokio::test]
+async fn reads_see_the_open_commit_over_those_on_their_way_over_what_is_on_disk() {
+    for seed in 1..40 {
+        let engine = Arc::new(HeldEngine::new());
+        let host =
+            TestHost::of(Host::builder().party::<Shelf>("main").storage(Arc::clone(&engine) as _)).await;
+        let room = host.parties().party::<Shelf>("main").unwrap().room("x").unwrap();
+        let (mut dice, mut expected) = (Dice(seed), BTreeMap::new());
+        let mut writes = Vec::new();
+        engine.recover();
+        for layer in 0..4 {
+            let changes = dice.changes();
+            for change in &changes {
+                match change {
+                    Change::Put(key, number) => drop(expected.insert(key.clone(), *number)),
+                    Change::Delete(key) => drop(expected.remove(key)),
+                    Change::DeleteAll => expected.clear(),
+                }
+            }
+            let (there, of_room) = (expected.clone(), room.clone());
+            let write = tokio::spawn(async move {
+                let work = async move |_: &mut Shelf, room: &Room| {
+                    apply(room, &changes)?;
+                    reads_agree(room, &there).await
+                };
+                of_room.run(work).await
+            });
+            if layer == 0 {
+                soon(write).await.unwrap().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+                engine.hold();
+            } else {
+                writes.push(write);
+            }
+        }
+        // Held until all three have read: the last is handed over when it has.
+        host.until(|_| engine.arrived_count() == 4 || writes.iter().any(JoinHandle::is_finished)).await;
+        engine.recover();
+        for write in writes {
+            soon(write).await.unwrap().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        }
+        let landed = room.run(async move |_, room| reads_agree(room, &expected).await).await;
+        landed.unwrap_or_else(|error| panic!("seed {seed}, landed: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn a_delete_all_and_what_follows_it_is_taken_back_when_its_hook_fails() {
+    let host = TestHost::start::<Shelf>().await;
+    let room = host.parties().party::<Shelf>("main").unwrap().room("x").unwrap();
+    let begin = async |_: &mut Shelf, room: &Room| {
+        room.storage().put_many([("a", 1), ("b", 2)])?;
+        room.storage().set_alarm(Duration::from_secs(3600))?;
+        Ok(())
+    };
+    room.run(begin).await.unwrap();
+
+    let fails = async |_: &mut Shelf, room: &Room| -> Result<()> {
+        let storage = room.storage();
+        storage.delete_all();
+        storage.put("c", &3)?;
+        storage.put("a", &4)?;
+        assert_eq!(storage.list::<u32>(List::all()).await?, [("a".into(), 4), ("c".into(), 3)]);
+        assert_eq!(storage.get::<u32>("b").await?, None);
+        assert_eq!(storage.get_alarm(), None);
+        Err(Error::status(409, "as told"))
+    };
+    let refused = room.run(fails).await.unwrap_err().to_string();
+    assert_eq!(refused, "room refused the call: 409: as told");
+
+    let is_back = async |_: &mut Shelf, room: &Room| {
+        let entries = room.storage().list::<u32>(List::all()).await?;
+        Ok((entries, room.storage().get_alarm().is_some()))
+    };
+    assert_eq!(room.run(is_back).await.unwrap(), (vec![("a".to_owned(), 1), ("b".to_owned(), 2)], true));
+}
+
+/// The hook goes on after a `put` that is refused, and ends well: memory is not stale, for the hook
+/// knows what was not stored.
+#[tokio::test]
+async fn a_hook_that_expects_a_refused_put_keeps_its_other_writes() {
+    let host = TestHost::start::<Shelf>().await;
+    let room = host.parties().party::<Shelf>("main").unwrap().room("x").unwrap();
+    let goes_on = async |_: &mut Shelf, room: &Room| {
+        let storage = room.storage();
+        storage.put_bytes("before", "x")?;
+        storage.put_bytes("before", vec![0; (2 << 20) + 1]).unwrap_err();
+        storage.put_bytes("k".repeat(2049), "").unwrap_err();
+        storage.put_bytes("after", "x")?;
+        Ok(storage.list_bytes(List::all()).await?)
+    };
+    let expected: Vec<_> = ["after", "before"].map(|key| (key.to_owned(), bytes::Bytes::from("x"))).into();
+    assert_eq!(room.run(goes_on).await.unwrap(), expected);
+    let kept = room.run(async |_, room| Ok(room.storage().list_bytes(List::all()).await?)).await;
+    assert_eq!(kept.unwrap(), expected);
 }
