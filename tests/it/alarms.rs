@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use partyrs::prelude::*;
 use partyrs::storage::{
-    Commit, CommitError, DueAlarm, DueAlarms, EngineError, KeyRange, MemoryEngine, Opened, StorageEngine,
-    StorageError, StoredAlarm, StoredRoom, Writes,
+    Commit, CommitError, DueAlarm, DueAlarms, EngineError, KeyRange, MemoryEngine, Opened, Snapshot,
+    StorageEngine, StorageError, StoredAlarm, Writes,
 };
 use partyrs::testing::TestRoom;
 use partyrs::{PartyName, RoomAddress, RoomId};
@@ -745,22 +745,8 @@ impl StorageEngine for CountedEngine {
         Ok(found)
     }
 
-    async fn rooms(
-        &self,
-        party: &PartyName,
-        after: Option<&RoomId>,
-        limit: usize,
-    ) -> Result<Vec<RoomId>, EngineError> {
-        self.engine.rooms(party, after, limit).await
-    }
-
-    async fn look(
-        &self,
-        room: &RoomAddress,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<StoredRoom, EngineError> {
-        self.engine.look(room, after, limit).await
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
+        self.engine.snapshot().await
     }
 }
 

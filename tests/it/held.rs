@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use partyrs::RoomAddress;
 use partyrs::storage::{
-    Commit, CommitError, DueAlarm, DueAlarms, EngineError, KeyRange, MemoryEngine, Opened, StorageEngine,
-    StoredRoom,
+    Commit, CommitError, DueAlarm, DueAlarms, EngineError, KeyRange, MemoryEngine, Opened, Snapshot,
+    StorageEngine,
 };
-use partyrs::{PartyName, RoomAddress, RoomId};
 use tokio::sync::{Semaphore, watch};
 
 #[derive(Debug)]
@@ -109,21 +109,7 @@ impl StorageEngine for HeldEngine {
         self.memory.alarms_due(after, until_ms, limit).await
     }
 
-    async fn rooms(
-        &self,
-        party: &PartyName,
-        after: Option<&RoomId>,
-        limit: usize,
-    ) -> Result<Vec<RoomId>, EngineError> {
-        self.memory.rooms(party, after, limit).await
-    }
-
-    async fn look(
-        &self,
-        room: &RoomAddress,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<StoredRoom, EngineError> {
-        self.memory.look(room, after, limit).await
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
+        self.memory.snapshot().await
     }
 }

@@ -18,7 +18,7 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderValue, WWW_AUTHENTI
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use partyrs::storage::{EngineError, StoredAlarm, StoredRoom};
+use partyrs::storage::{EngineError, StoredAlarm, StoredEntries};
 use partyrs::{Body, PartyName, RoomAddress, RoomId};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
@@ -183,7 +183,7 @@ fn parties(state: &State) -> Value {
 async fn rooms(state: &State, party: &PartyName, after: Option<String>) -> Result<Value, EngineError> {
     let after = after.and_then(|after| RoomId::new(&after).ok());
     // One more than a page, to know whether it is the last.
-    let stored = state.engine.rooms(party, after.as_ref(), PAGE + 1).await?;
+    let stored = state.engine.snapshot().await?.rooms(party, after.as_ref(), PAGE + 1).await?;
     let mut found: BTreeMap<RoomId, Option<Arc<Status>>> =
         stored.into_iter().map(|room| (room, None)).collect();
     state.registry.each_open(|RoomAddress { party: of, room, .. }, status| {
@@ -209,8 +209,9 @@ async fn rooms(state: &State, party: &PartyName, after: Option<String>) -> Resul
 
 /// One room: its connections, its alarms, and one page of its keys with the lengths of their values.
 async fn one_room(state: &State, room: &RoomAddress, after: Option<String>) -> Result<Value, EngineError> {
-    let StoredRoom { entries, has_more, alarms, .. } =
-        state.engine.look(room, after.as_deref(), PAGE).await?;
+    let snapshot = state.engine.snapshot().await?;
+    let StoredEntries { entries, has_more, .. } = snapshot.entries(room, after.as_deref(), PAGE).await?;
+    let alarms = snapshot.alarms(room).await?;
     let last = entries.last().map(|(key, _)| key.clone()).filter(|_| has_more);
     let keys = entries.into_iter().map(|(key, value)| json!({ "key": key, "bytes": value.len() }));
     let mut described = described(state.registry.status(room).as_deref());

@@ -5,4 +5,4 @@ mod redb;
 mod store;
 
 pub use self::disk::Disk;
-pub use self::redb::{OpenError, RedbEngine};
+pub use self::redb::{CheckReport, Defect, OpenError, RedbEngine, check};

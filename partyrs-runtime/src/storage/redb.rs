@@ -8,6 +8,9 @@
 //! reads its own keys only, and a room that never stored anything reads nothing at all. Its
 //! alarms lie under that number too, and once more in the order of their times, over all rooms.
 
+mod check;
+pub(super) mod snapshot;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
@@ -25,12 +28,13 @@ use ::redb::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use partyrs::storage::{
-    Commit, CommitError, DueAlarm, DueAlarms, EngineError, KeyRange, Opened, StorageEngine, StoredAlarm,
-    StoredRoom, Writes,
+    Commit, CommitError, DueAlarm, DueAlarms, EngineError, KeyRange, Opened, Snapshot, StorageEngine,
+    StoredAlarm, Writes,
 };
 use partyrs::{PartyName, RoomAddress, RoomId};
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::check::{CheckReport, Defect, check};
 use super::disk::{Disk, FileDisk};
 use super::store::{OpenFailed, Store};
 
@@ -96,6 +100,12 @@ pub enum OpenError {
         /// What the system says.
         source: io::Error,
     },
+    /// It is not there, or nothing was ever stored in it; only where it is not to be made.
+    #[error("data folder {} is not there, or has no file `{FILE}`; name the folder that the host stores in", .folder.display())]
+    Missing {
+        /// Which folder.
+        folder: PathBuf,
+    },
     /// Another process has it open.
     #[error("data folder {} is in use by another process; stop that one, or name another folder with PARTYRS_DATA", .folder.display())]
     InUse {
@@ -149,11 +159,18 @@ impl RedbEngine {
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(unusable)?;
-        let file = folder.join(FILE);
-        let Some(disk) = FileDisk::open(&file).map_err(unusable)? else {
-            return Err(OpenError::InUse { folder: folder.to_owned() });
-        };
-        Self::open_file(&file, Arc::new(disk))
+        let (file, disk) = open_disk(folder)?;
+        Self::open_file(&file, disk)
+    }
+
+    /// Opens the data folder, which must be there: to look into one, without making it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Missing`] if there is none, and those of [`RedbEngine::open`].
+    pub fn open_existing(folder: &Path) -> Result<Self, OpenError> {
+        must_exist(folder)?;
+        Self::open(folder)
     }
 
     /// Opens what is on `disk`, or makes it: for tests of what happens when a disk fails.
@@ -166,25 +183,7 @@ impl RedbEngine {
     }
 
     fn open_file(file: &Path, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
-        let unusable =
-            |source| OpenError::Folder { folder: file.parent().unwrap_or(file).to_owned(), source };
-        let damaged = |text: String| OpenError::Damaged { file: file.to_owned(), text };
-        let store = Store::open(disk).map_err(|error| match error {
-            OpenFailed::Redb(DatabaseError::Storage(StorageError::Io(source)))
-                if is_of_the_system(&source) =>
-            {
-                unusable(source)
-            }
-            error => damaged(error.to_string()),
-        })?;
-        match store.with(prepare) {
-            Ok(Ok(FORMAT)) => {}
-            Ok(Ok(found)) => return Err(OpenError::TooNew { file: file.to_owned(), found }),
-            Ok(Err(::redb::Error::Io(source))) if is_of_the_system(&source) => return Err(unusable(source)),
-            Ok(Err(error)) => return Err(damaged(error.to_string())),
-            Err(reason) => return Err(damaged(reason.to_string())),
-        }
-        Self::start(store).map_err(unusable)
+        Self::start(open_store(file, disk)?).map_err(|source| unusable(file, source))
     }
 
     fn start(store: Store) -> io::Result<Self> {
@@ -221,10 +220,17 @@ impl RedbEngine {
         &self,
         read: impl FnOnce(&ReadTransaction) -> Result<T, ::redb::Error> + Send + 'static,
     ) -> Result<T, EngineError> {
+        self.ask(|store| store.with(|database| read(&database.begin_read()?))).await
+    }
+
+    /// Runs `ask` on a reader thread.
+    async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Store) -> Result<Result<T, ::redb::Error>, Arc<str>> + Send + 'static,
+    ) -> Result<T, EngineError> {
         let (reply, answer) = oneshot::channel();
         let job: Read = Box::new(move |store| {
-            let read = |database: &Database| read(&database.begin_read()?);
-            let result = match store.with(read) {
+            let result = match ask(store) {
                 Ok(result) => result.map_err(|error| EngineError::new(error.to_string())),
                 Err(reason) => Err(EngineError::new(&*reason)),
             };
@@ -356,53 +362,8 @@ impl StorageEngine for RedbEngine {
         EngineError::new(&*self.store.lost().await)
     }
 
-    async fn rooms(
-        &self,
-        party: &PartyName,
-        after: Option<&RoomId>,
-        limit: usize,
-    ) -> Result<Vec<RoomId>, EngineError> {
-        let (party, after) = (party.clone(), after.cloned());
-        self.read(move |txn| {
-            let rooms = txn.open_table(ROOMS)?;
-            let start = after.as_ref().map_or("", |after| after.as_str());
-            let first = (party.as_str(), start);
-            let mut found = Vec::new();
-            for entry in rooms.range::<(&str, &str)>((Bound::Excluded(first), Bound::Unbounded))? {
-                let (key, _) = entry?;
-                let (of_party, room) = key.value();
-                if of_party != party.as_str() || found.len() == limit {
-                    break;
-                }
-                found.extend(RoomId::new(room));
-            }
-            Ok(found)
-        })
-        .await
-    }
-
-    async fn look(
-        &self,
-        room: &RoomAddress,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<StoredRoom, EngineError> {
-        let (room, after) = (room.clone(), after.map(str::to_owned));
-        self.read(move |txn| {
-            let Some(number) = room_number(txn, &room)? else { return Ok(StoredRoom::default()) };
-            let start = match &after {
-                Some(key) => Bound::Excluded((number, key.as_str())),
-                None => Bound::Included((number, "")),
-            };
-            let values = txn.open_table(VALUES)?;
-            let range = values.range::<(u64, &str)>((start, Bound::Excluded((number + 1, ""))))?;
-            let entries = range.map(|entry| {
-                let (key, value) = entry?;
-                Ok((key.value().1.to_owned(), Bytes::copy_from_slice(value.value())))
-            });
-            StoredRoom::of(entries, limit, alarms_of(&txn.open_table(ALARMS)?, number)?)
-        })
-        .await
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
+        self.ask(Store::snapshot).await
     }
 }
 
@@ -626,6 +587,49 @@ fn room_number(txn: &ReadTransaction, room: &RoomAddress) -> Result<Option<u64>,
     Ok(rooms.get((room.party.as_str(), room.room.as_str()))?.map(|number| number.value()))
 }
 
+/// Refuses a folder in which no room has ever been stored.
+fn must_exist(folder: &Path) -> Result<(), OpenError> {
+    match fs::metadata(folder.join(FILE)) {
+        Ok(file) if file.len() > 0 => Ok(()),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(OpenError::Folder { folder: folder.to_owned(), source })
+        }
+        _ => Err(OpenError::Missing { folder: folder.to_owned() }),
+    }
+}
+
+/// Opens the file in a folder that is there, or makes it.
+fn open_disk(folder: &Path) -> Result<(PathBuf, Arc<dyn Disk>), OpenError> {
+    let file = folder.join(FILE);
+    match FileDisk::open(&file) {
+        Ok(Some(disk)) => Ok((file, Arc::new(disk))),
+        Ok(None) => Err(OpenError::InUse { folder: folder.to_owned() }),
+        Err(source) => Err(unusable(&file, source)),
+    }
+}
+
+fn unusable(file: &Path, source: io::Error) -> OpenError {
+    OpenError::Folder { folder: file.parent().unwrap_or(file).to_owned(), source }
+}
+
+/// Opens the database on `disk`, or makes it.
+fn open_store(file: &Path, disk: Arc<dyn Disk>) -> Result<Store, OpenError> {
+    let damaged = |text: String| OpenError::Damaged { file: file.to_owned(), text };
+    let store = Store::open(disk).map_err(|error| match error {
+        OpenFailed::Redb(DatabaseError::Storage(StorageError::Io(source))) if is_of_the_system(&source) => {
+            unusable(file, source)
+        }
+        error => damaged(error.to_string()),
+    })?;
+    match store.with(prepare) {
+        Ok(Ok(FORMAT)) => Ok(store),
+        Ok(Ok(found)) => Err(OpenError::TooNew { file: file.to_owned(), found }),
+        Ok(Err(::redb::Error::Io(source))) if is_of_the_system(&source) => Err(unusable(file, source)),
+        Ok(Err(error)) => Err(damaged(error.to_string())),
+        Err(reason) => Err(damaged(reason.to_string())),
+    }
+}
+
 /// Makes the tables that a file lacks; returns the format of an old one.
 fn prepare(database: &Database) -> Result<u64, ::redb::Error> {
     let old = database.begin_read()?;
@@ -679,9 +683,10 @@ fn lock(rooms: &Rooms) -> MutexGuard<'_, HashMap<RoomAddress, OpenRoom>> {
     rooms.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until what was handed over is written and the file is closed.
+/// Waits until what was handed over is written and the file is closed; ends its snapshots.
 impl Drop for RedbEngine {
     fn drop(&mut self) {
+        self.store.end_snapshots();
         self.commits = None;
         self.reads = None;
         for thread in self.threads.drain(..) {

@@ -12,11 +12,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use ::redb::{Builder, Database, DatabaseError, StorageBackend};
+use ::redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend};
 use partyrs::seam::panic_error;
+use partyrs::storage::Snapshot;
 use tokio::sync::watch;
 
 use super::disk::Disk;
+use super::redb::snapshot::Snapshots;
 
 /// What redb keeps of the file in memory.
 const CACHE_BYTES: usize = 64 << 20;
@@ -26,6 +28,8 @@ pub(super) struct Store {
     disk: Arc<dyn Disk>,
     /// `None` when it could not be opened anew; the next use tries again.
     database: RwLock<Option<Database>>,
+    /// Of this database, and no other: they end when it is opened anew.
+    snapshots: Snapshots,
     health: Arc<Health>,
 }
 
@@ -60,7 +64,8 @@ impl Store {
     pub(super) fn open(disk: Arc<dyn Disk>) -> Result<Self, OpenFailed> {
         let health = Arc::new(Health { has_failed: AtomicBool::new(false), lost: watch::Sender::new(None) });
         let database = open(&disk, &health)?;
-        Ok(Self { disk, database: RwLock::new(Some(database)), health })
+        let snapshots = Snapshots::default();
+        Ok(Self { disk, database: RwLock::new(Some(database)), snapshots, health })
     }
 
     /// Runs `job` on the database, which is opened anew before if it must be.
@@ -83,6 +88,33 @@ impl Store {
             }),
             None => Err("the data file cannot be opened".into()),
         }
+    }
+
+    /// Begins a snapshot, which ends with the database.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::with`].
+    pub(super) fn snapshot(&self) -> Result<Result<Box<dyn Snapshot>, ::redb::Error>, Arc<str>> {
+        // Under the lock of the database, so that none begins while it is opened anew.
+        self.with(|database| Ok(self.snapshots.begin(database.begin_read()?)?))
+    }
+
+    /// Ends all snapshots, which hold the file open.
+    pub(super) fn end_snapshots(&self) {
+        self.snapshots.end_all();
+    }
+
+    /// Runs `job` on the database of a store that nobody shares.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::with`].
+    pub(super) fn with_mut<T>(&mut self, job: impl FnOnce(&mut Database) -> T) -> Result<T, Arc<str>> {
+        let database = self.database.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = database else { return Err("the data file cannot be opened".into()) };
+        catch_unwind(AssertUnwindSafe(|| job(database)))
+            .map_err(|panic| format!("the data file is damaged: {}", panic_error(&*panic)).into())
     }
 
     /// Waits until nothing is known of the disk any more; returns why.
@@ -111,6 +143,8 @@ impl Store {
         if let Some(reason) = &*self.health.lost.borrow() {
             return Err(Arc::clone(reason));
         }
+        // A snapshot knows nothing of what the next one writes over, and closes the file at its end.
+        self.snapshots.end_all();
         // Before the next one writes: this one closes its file.
         let failed = database.take();
         // After a panic it may panic here too; what it holds is gone then.

@@ -62,8 +62,24 @@ pub trait StorageEngine: fmt::Debug + Send + Sync + 'static {
         std::future::pending().await
     }
 
+    /// What all rooms have on disk at this moment, to be read in pages while the rooms go on.
+    ///
+    /// No room is opened or held up for it. It is for those who look into a host and for backups:
+    /// an engine may need more space while a snapshot is kept.
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError>;
+}
+
+/// What all rooms had on disk at one moment; got by [`StorageEngine::snapshot`].
+///
+/// Whatever is committed later is not in it. It takes little memory, as everything but the
+/// parties and one room's alarms is read in pages. When the engine is gone, every read fails.
+#[async_trait]
+pub trait Snapshot: fmt::Debug + Send + Sync {
+    /// All parties of which a room has stored something, by name.
+    async fn parties(&self) -> Result<Vec<PartyName>, EngineError>;
+
     /// Rooms of `party` that have stored something, alarms included, in the order of their ids,
-    /// after `after`.
+    /// after `after`: at most `limit`.
     async fn rooms(
         &self,
         party: &PartyName,
@@ -71,28 +87,27 @@ pub trait StorageEngine: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RoomId>, EngineError>;
 
-    /// What is on disk of a room, open or not: its alarms, and the entries behind the key
-    /// `after`, in the order of the keys' bytes. Takes the room into nobody's use. It reads at
-    /// most `limit` entries, and no more of them when those it has are over
-    /// [`StoredRoom::BYTES_MAX`].
-    async fn look(
+    /// All alarms of a room, by name.
+    async fn alarms(&self, room: &RoomAddress) -> Result<Vec<StoredAlarm>, EngineError>;
+
+    /// The entries of a room behind the key `after`, in the order of the keys' bytes. It reads at
+    /// most `limit` of them, and no more when those it has are over [`StoredEntries::BYTES_MAX`].
+    async fn entries(
         &self,
         room: &RoomAddress,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<StoredRoom, EngineError>;
+    ) -> Result<StoredEntries, EngineError>;
 }
 
-/// What [`StorageEngine::look`] found of a room; nothing of one that has stored nothing.
+/// What [`Snapshot::entries`] found of a room; nothing of one that has stored nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct StoredRoom {
+pub struct StoredEntries {
     /// Keys and values.
     pub entries: Vec<(String, Bytes)>,
     /// Whether there are more behind the last of them.
     pub has_more: bool,
-    /// All its alarms, in any order.
-    pub alarms: Vec<StoredAlarm>,
 }
 
 /// What [`StorageEngine::open`] gives out.
@@ -193,32 +208,28 @@ impl Opened {
     }
 }
 
-impl StoredRoom {
-    /// When the keys and values of one look are longer than this, they are enough.
+impl StoredEntries {
+    /// When the keys and values of one page are longer than this, they are enough.
     pub const BYTES_MAX: usize = 4 << 20;
 
-    /// The first of these entries, as many as one look may have, and these alarms.
+    /// The first of these entries, as many as one page may have.
     ///
     /// # Errors
     ///
     /// The first of the entries'.
-    pub fn of<E>(
-        entries: impl Iterator<Item = Result<(String, Bytes), E>>,
-        limit: usize,
-        alarms: Vec<StoredAlarm>,
-    ) -> Result<Self, E> {
-        let mut room = Self { entries: Vec::new(), has_more: false, alarms };
+    pub fn of<E>(entries: impl Iterator<Item = Result<(String, Bytes), E>>, limit: usize) -> Result<Self, E> {
+        let mut page = Self::default();
         let mut bytes = 0;
         for entry in entries {
-            if room.entries.len() == limit || bytes > Self::BYTES_MAX {
-                room.has_more = true;
+            if page.entries.len() == limit || bytes > Self::BYTES_MAX {
+                page.has_more = true;
                 break;
             }
             let (key, value) = entry?;
             bytes += key.len() + value.len();
-            room.entries.push((key, value));
+            page.entries.push((key, value));
         }
-        Ok(room)
+        Ok(page)
     }
 }
 

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::engine::{
-    Commit, CommitError, DueAlarm, DueAlarms, EngineError, Opened, StorageEngine, StoredRoom,
+    Commit, CommitError, DueAlarm, DueAlarms, EngineError, Opened, Snapshot, StorageEngine, StoredAlarm,
+    StoredEntries,
 };
 use super::list::KeyRange;
 use crate::address::{PartyName, RoomAddress, RoomId};
@@ -33,7 +34,7 @@ struct State {
 }
 
 /// What one room has stored.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Stored {
     values: BTreeMap<String, Bytes>,
     alarms: Alarms,
@@ -148,29 +149,50 @@ impl StorageEngine for MemoryEngine {
         Ok(found)
     }
 
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
+        Ok(Box::new(Copied { rooms: self.state().rooms.clone() }))
+    }
+}
+
+/// A copy of everything; the values are shared.
+#[derive(Debug)]
+struct Copied {
+    rooms: BTreeMap<RoomAddress, Stored>,
+}
+
+#[async_trait]
+impl Snapshot for Copied {
+    async fn parties(&self) -> Result<Vec<PartyName>, EngineError> {
+        let mut parties: Vec<PartyName> = self.rooms.keys().map(|address| address.party.clone()).collect();
+        parties.dedup();
+        Ok(parties)
+    }
+
     async fn rooms(
         &self,
         party: &PartyName,
         after: Option<&RoomId>,
         limit: usize,
     ) -> Result<Vec<RoomId>, EngineError> {
-        let state = self.state();
-        let of_party = state.rooms.keys().filter(|address| address.party == *party);
+        let of_party = self.rooms.keys().filter(|address| address.party == *party);
         let behind = of_party.filter(|address| after.is_none_or(|after| address.room > *after));
         Ok(behind.take(limit).map(|address| address.room.clone()).collect())
     }
 
-    async fn look(
+    async fn alarms(&self, room: &RoomAddress) -> Result<Vec<StoredAlarm>, EngineError> {
+        let stored = self.rooms.get(room);
+        Ok(stored.map(|stored| stored.alarms.iter().cloned().collect()).unwrap_or_default())
+    }
+
+    async fn entries(
         &self,
         room: &RoomAddress,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<StoredRoom, EngineError> {
-        let state = self.state();
-        let Some(stored) = state.rooms.get(room) else { return Ok(StoredRoom::default()) };
+    ) -> Result<StoredEntries, EngineError> {
+        let Some(stored) = self.rooms.get(room) else { return Ok(StoredEntries::default()) };
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let entries = stored.values.range::<str, _>((start, Bound::Unbounded));
-        let entries = entries.map(|(key, value)| Ok((key.clone(), value.clone())));
-        StoredRoom::of(entries, limit, stored.alarms.iter().cloned().collect())
+        StoredEntries::of(entries.map(|(key, value)| Ok((key.clone(), value.clone()))), limit)
     }
 }

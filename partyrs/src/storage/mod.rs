@@ -18,7 +18,8 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use engine::{
-    Commit, CommitError, DueAlarm, DueAlarms, EngineError, Opened, StorageEngine, StoredAlarm, StoredRoom,
+    Commit, CommitError, DueAlarm, DueAlarms, EngineError, Opened, Snapshot, StorageEngine, StoredAlarm,
+    StoredEntries,
 };
 pub use list::{KeyRange, List};
 pub use memory::MemoryEngine;

@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 
 use crate::address::{PartyName, RoomAddress, RoomId};
 use crate::storage::{
-    Commit, CommitError, DueAlarm, KeyRange, StorageEngine, StorageLimits, StoredAlarm, StoredRoom, Writes,
+    Commit, CommitError, DueAlarm, KeyRange, StorageEngine, StorageLimits, StoredAlarm, StoredEntries, Writes,
 };
 
 /// Opens the engine on the data of the case; an engine that was opened before is dropped by then.
@@ -56,8 +56,11 @@ macro_rules! storage_contract {
             an_alarm_that_is_set_again_or_deleted_is_not_due_at_its_old_time
             alarms_land_with_the_writes_of_their_commit_or_not_at_all
             clearing_removes_the_alarms_of_the_room_alone_and_a_room_of_alarms_is_listed
+            a_snapshot_has_all_parties_rooms_alarms_and_entries_in_their_order_page_by_page
+            a_snapshot_does_not_see_what_is_committed_after_it_was_taken
             what_is_stored_can_be_looked_at_without_taking_the_room_into_use
-            one_look_at_a_room_takes_little_memory_however_long_its_values_are
+            one_page_of_a_room_takes_little_memory_however_long_its_values_are
+            a_snapshot_that_outlives_its_engine_holds_nothing_up
             what_has_landed_survives_a_reopen
             after_a_commit_that_was_refused_none_of_those_behind_it_lands
             a_commit_whose_future_is_dropped_after_its_first_poll_lands_all_the_same
@@ -114,6 +117,16 @@ fn puts(entries: &[(&str, &str)]) -> Writes {
 
 fn commit(room: &RoomAddress, epoch: u64, seq: u64, writes: Writes) -> Commit {
     Commit::new(room.clone(), epoch, seq, Arc::new(writes))
+}
+
+/// What is stored now of a party.
+async fn rooms_of(
+    engine: &dyn StorageEngine,
+    party: &PartyName,
+    after: Option<&RoomId>,
+    limit: usize,
+) -> Vec<RoomId> {
+    engine.snapshot().await.unwrap().rooms(party, after, limit).await.unwrap()
 }
 
 async fn keys(engine: &dyn StorageEngine, room: &RoomAddress) -> Vec<String> {
@@ -243,13 +256,13 @@ pub async fn clearing_removes_the_room_alone_and_an_empty_room_is_not_listed(ope
     assert_eq!(keys(&*engine, &rooms[1]).await, [] as [&str; 0]);
     assert_eq!(keys(&*engine, &rooms[2]).await, ["k", "l"]);
     let main = PartyName::new("main").unwrap();
-    assert_eq!(engine.rooms(&main, None, 10).await.unwrap(), [RoomId::new("a").unwrap()]);
+    assert_eq!(rooms_of(&*engine, &main, None, 10).await, [RoomId::new("a").unwrap()]);
     // It may store again.
     engine.commit(commit(&rooms[1], epochs[1], 3, puts(&[("again", "1")]))).await.unwrap();
     assert_eq!(keys(&*engine, &rooms[1]).await, ["again"]);
     let after = RoomId::new("a").unwrap();
-    assert_eq!(engine.rooms(&main, Some(&after), 10).await.unwrap(), [RoomId::new("b").unwrap()]);
-    assert_eq!(engine.rooms(&main, None, 1).await.unwrap().len(), 1);
+    assert_eq!(rooms_of(&*engine, &main, Some(&after), 10).await, [RoomId::new("b").unwrap()]);
+    assert_eq!(rooms_of(&*engine, &main, None, 1).await.len(), 1);
 }
 
 /// Several commits of one room may be under way and are answered in sequence.
@@ -354,7 +367,7 @@ pub async fn clearing_removes_the_alarms_of_the_room_alone_and_a_room_of_alarms_
         epochs.push(epoch);
     }
     let main = PartyName::new("main").unwrap();
-    assert_eq!(engine.rooms(&main, None, 10).await.unwrap().len(), 2);
+    assert_eq!(rooms_of(&*engine, &main, None, 10).await.len(), 2);
 
     let mut clear_and_set = Writes::new();
     clear_and_set.delete_all();
@@ -366,48 +379,129 @@ pub async fn clearing_removes_the_alarms_of_the_room_alone_and_a_room_of_alarms_
     engine.commit(commit(&b, epochs[1], 2, last)).await.unwrap();
 
     assert_eq!(names(&due(&*engine, None, 100, 10).await.0), ["new"]);
-    assert_eq!(engine.rooms(&main, None, 10).await.unwrap(), [RoomId::new("a").unwrap()]);
+    assert_eq!(rooms_of(&*engine, &main, None, 10).await, [RoomId::new("a").unwrap()]);
     assert_eq!(engine.open(&a).await.unwrap().alarms.len(), 1);
     assert_eq!(engine.open(&b).await.unwrap().alarms, []);
+}
+
+/// A snapshot has all parties, rooms, alarms and entries in their order, page by page.
+pub async fn a_snapshot_has_all_parties_rooms_alarms_and_entries_in_their_order_page_by_page(open: Open<'_>) {
+    let engine = open();
+    let address = |party, id| room(party, id);
+    for address in [address("b-", "é"), address("b", "z"), address("b", "a"), address("a", "x")] {
+        let epoch = engine.open(&address).await.unwrap().epoch;
+        let mut writes = puts(&[("k3", "3"), ("", "0"), ("k1", "1"), ("k2", "2")]);
+        writes.set_alarm(StoredAlarm::new("x".to_owned(), 5, 9, 2));
+        writes.set_alarm(StoredAlarm::new(String::new(), 7, 7, 0));
+        engine.commit(commit(&address, epoch, 1, writes)).await.unwrap();
+        engine.close(&address, epoch);
+    }
+
+    let snapshot = engine.snapshot().await.unwrap();
+    let parties = snapshot.parties().await.unwrap();
+    assert_eq!(parties.iter().map(PartyName::as_str).collect::<Vec<_>>(), ["a", "b", "b-"]);
+    let (b, z) = (PartyName::new("b").unwrap(), address("b", "z"));
+    let all = snapshot.rooms(&b, None, 10).await.unwrap();
+    assert_eq!(all, [RoomId::new("a").unwrap(), z.room.clone()]);
+    assert_eq!(snapshot.rooms(&b, None, 1).await.unwrap(), all[..1]);
+    assert_eq!(snapshot.rooms(&b, Some(&all[0]), 10).await.unwrap(), all[1..]);
+    assert_eq!(snapshot.rooms(&b, Some(&all[1]), 10).await.unwrap(), []);
+    let alarms = [StoredAlarm::new(String::new(), 7, 7, 0), StoredAlarm::new("x".to_owned(), 5, 9, 2)];
+    assert_eq!(snapshot.alarms(&z).await.unwrap(), alarms);
+    let page = snapshot.entries(&z, None, 2).await.unwrap();
+    assert_eq!(page.entries, [(String::new(), Bytes::from("0")), ("k1".to_owned(), Bytes::from("1"))]);
+    assert!(page.has_more);
+    let page = snapshot.entries(&z, Some("k1"), 2).await.unwrap();
+    assert_eq!(page.entries.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["k2", "k3"]);
+    assert!(!page.has_more);
+
+    let none = address("b", "none");
+    assert_eq!(snapshot.alarms(&none).await.unwrap(), []);
+    assert_eq!(snapshot.entries(&none, None, 10).await.unwrap(), StoredEntries::default());
+    let (c, first) = (PartyName::new("c").unwrap(), RoomId::new("a").unwrap());
+    assert_eq!(snapshot.rooms(&c, None, 10).await.unwrap(), []);
+    assert_eq!(snapshot.rooms(&c, Some(&first), 10).await.unwrap(), []);
+}
+
+/// A snapshot does not see what is committed after it was taken.
+pub async fn a_snapshot_does_not_see_what_is_committed_after_it_was_taken(open: Open<'_>) {
+    let engine = open();
+    let (changed, gone, new) = (room("main", "changed"), room("main", "gone"), room("new", "new"));
+    let mut epochs = Vec::new();
+    for address in [&changed, &gone] {
+        let epoch = engine.open(address).await.unwrap().epoch;
+        let mut writes = puts(&[("k", "before"), ("l", "before")]);
+        writes.set_alarm(StoredAlarm::new("x".to_owned(), 1, 1, 0));
+        engine.commit(commit(address, epoch, 1, writes)).await.unwrap();
+        epochs.push(epoch);
+    }
+    let snapshot = engine.snapshot().await.unwrap();
+
+    let mut writes = sets(&[("x", 99)]);
+    writes.put("k".to_owned(), Bytes::from("after"));
+    writes.delete("l".to_owned());
+    engine.commit(commit(&changed, epochs[0], 2, writes)).await.unwrap();
+    let mut clear = Writes::new();
+    clear.delete_all();
+    engine.commit(commit(&gone, epochs[1], 2, clear)).await.unwrap();
+    let epoch = engine.open(&new).await.unwrap().epoch;
+    engine.commit(commit(&new, epoch, 1, puts(&[("k", "after")]))).await.unwrap();
+
+    assert_eq!(snapshot.parties().await.unwrap(), [PartyName::new("main").unwrap()]);
+    assert_eq!(snapshot.rooms(&changed.party, None, 10).await.unwrap().len(), 2);
+    for address in [&changed, &gone] {
+        let before = ["k", "l"].map(|key| (key.to_owned(), Bytes::from("before")));
+        assert_eq!(snapshot.entries(address, None, 10).await.unwrap().entries, before);
+        assert_eq!(snapshot.alarms(address).await.unwrap(), [StoredAlarm::new("x".to_owned(), 1, 1, 0)]);
+    }
+    let later = engine.snapshot().await.unwrap();
+    assert_eq!(later.parties().await.unwrap().len(), 2);
+    assert_eq!(later.entries(&changed, None, 10).await.unwrap().entries.len(), 1);
 }
 
 /// What is stored can be looked at without taking the room into use.
 pub async fn what_is_stored_can_be_looked_at_without_taking_the_room_into_use(open: Open<'_>) {
     let engine = open();
-    let (a, b) = (room("main", "a"), room("main", "b"));
+    let a = room("main", "a");
     let epoch = engine.open(&a).await.unwrap().epoch;
-    let mut writes = puts(&[("", "0"), ("k1", "1"), ("k2", "2"), ("k3", "3")]);
-    writes.set_alarm(StoredAlarm::new("x".to_owned(), 5, 9, 2));
-    engine.commit(commit(&a, epoch, 1, writes)).await.unwrap();
-    engine.close(&a, epoch);
-
-    let found = engine.look(&a, None, 2).await.unwrap();
-    assert_eq!(found.entries, [(String::new(), Bytes::from("0")), ("k1".to_owned(), Bytes::from("1"))]);
-    assert!(found.has_more);
-    assert_eq!(found.alarms, [StoredAlarm::new("x".to_owned(), 5, 9, 2)]);
-    let found = engine.look(&a, Some("k1"), 2).await.unwrap();
-    assert!(!found.has_more);
-    assert_eq!(found.entries.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["k2", "k3"]);
-    assert_eq!(engine.look(&b, None, 10).await.unwrap(), StoredRoom::default());
-
-    // Who has it open does not notice.
-    let epoch = engine.open(&a).await.unwrap().epoch;
-    engine.look(&a, None, 10).await.unwrap();
-    engine.commit(commit(&a, epoch, 1, puts(&[("k4", "4")]))).await.unwrap();
+    engine.commit(commit(&a, epoch, 1, puts(&[("k", "1")]))).await.unwrap();
+    let snapshot = engine.snapshot().await.unwrap();
+    snapshot.entries(&a, None, 10).await.unwrap();
+    snapshot.alarms(&a).await.unwrap();
+    engine.commit(commit(&a, epoch, 2, puts(&[("l", "2")]))).await.unwrap();
 }
 
-/// One look at a room takes little memory however long its values are.
-pub async fn one_look_at_a_room_takes_little_memory_however_long_its_values_are(open: Open<'_>) {
+/// One page of a room takes little memory however long its values are.
+pub async fn one_page_of_a_room_takes_little_memory_however_long_its_values_are(open: Open<'_>) {
     let engine = open();
     let a = room("main", "a");
     let epoch = engine.open(&a).await.unwrap().epoch;
-    let value = "x".repeat(StoredRoom::BYTES_MAX / 2);
+    let value = "x".repeat(StoredEntries::BYTES_MAX / 2);
     let writes = puts(&[("a", &value), ("b", &value), ("c", &value), ("d", &value)]);
     engine.commit(commit(&a, epoch, 1, writes)).await.unwrap();
-    let found = engine.look(&a, None, 10).await.unwrap();
+    let snapshot = engine.snapshot().await.unwrap();
+    let found = snapshot.entries(&a, None, 10).await.unwrap();
     assert_eq!((found.entries.len(), found.has_more), (2, true));
-    let found = engine.look(&a, Some("b"), 10).await.unwrap();
+    let found = snapshot.entries(&a, Some("b"), 10).await.unwrap();
     assert_eq!((found.entries.len(), found.has_more), (2, false));
+}
+
+/// A snapshot that outlives its engine holds nothing up: the data can be opened again.
+pub async fn a_snapshot_that_outlives_its_engine_holds_nothing_up(open: Open<'_>) {
+    let a = room("main", "a");
+    let snapshot = {
+        let engine = open();
+        let epoch = engine.open(&a).await.unwrap().epoch;
+        engine.commit(commit(&a, epoch, 1, puts(&[("k", "1")]))).await.unwrap();
+        engine.snapshot().await.unwrap()
+    };
+    let engine = open();
+    let epoch = engine.open(&a).await.unwrap().epoch;
+    engine.commit(commit(&a, epoch, 1, puts(&[("l", "2")]))).await.unwrap();
+    // An error, or what it had.
+    if let Ok(found) = snapshot.entries(&a, None, 10).await {
+        assert_eq!(found.entries.len(), 1);
+    }
 }
 
 /// What has landed survives a reopen.
@@ -429,7 +523,7 @@ pub async fn what_has_landed_survives_a_reopen(open: Open<'_>) {
     assert_eq!(engine.list(&lobby, &KeyRange::all()).await.unwrap(), [("k".to_owned(), Bytes::from("2"))]);
     assert_eq!(names(&due(&*engine, None, 9, 10).await.0), ["x"]);
     let main = PartyName::new("main").unwrap();
-    assert_eq!(engine.rooms(&main, None, 10).await.unwrap().len(), 1);
+    assert_eq!(rooms_of(&*engine, &main, None, 10).await.len(), 1);
     engine.commit(commit(&lobby, opened.epoch, opened.seq + 1, puts(&[("m", "1")]))).await.unwrap();
 }
 
@@ -489,7 +583,7 @@ pub async fn keys_and_values_of_every_legal_kind_are_kept_as_they_are(open: Open
         let found = engine.get(&lobby, &[key.to_owned()]).await.unwrap();
         assert!(found == [Some(Bytes::copy_from_slice(value.as_bytes()))], "{key:.20?}");
     }
-    let all = engine.rooms(&lobby.party, None, 10).await.unwrap();
+    let all = rooms_of(&*engine, &lobby.party, None, 10).await;
     assert_eq!(all, [lobby.room]);
 }
 
@@ -511,8 +605,8 @@ pub async fn many_rooms_that_commit_at_once_are_all_answered(open: Open<'_>) {
         assert_eq!(found, [Some(Bytes::copy_from_slice(address.room.as_str().as_bytes()))]);
     }
     let main = PartyName::new("main").unwrap();
-    let first = engine.rooms(&main, None, 200).await.unwrap();
-    let rest = engine.rooms(&main, first.last(), 200).await.unwrap();
+    let first = rooms_of(&*engine, &main, None, 200).await;
+    let rest = rooms_of(&*engine, &main, first.last(), 200).await;
     assert_eq!((first.len(), rest.len()), (200, 100));
 }
 
