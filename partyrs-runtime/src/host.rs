@@ -636,6 +636,9 @@ impl Builder {
     /// at a time, and `/-/rooms/chat/lobby` the connections, alarms and keys of one room, but never
     /// what is stored. All but the first two are JSON. To look at a room does not open it.
     ///
+    /// If there is a token, `/-/export`, `/-/export/chat` and `/-/export/chat/lobby` give a copy of what is
+    /// stored at that moment: see [`backup`](crate::backup). Four may be under way; the next one is answered 503.
+    ///
     /// Off by default. On an address that other machines reach it needs a token.
     pub fn admin(mut self, addr: SocketAddr) -> Self {
         self.admin = Some(addr);

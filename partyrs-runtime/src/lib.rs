@@ -16,6 +16,7 @@
 
 mod alarms;
 mod assets;
+pub mod backup;
 mod calls;
 mod clock;
 mod config;

@@ -7,10 +7,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
+use partyrs::storage::EngineError;
 use partyrs::{HostLobby, Parties};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle};
 
+use crate::backup::{Export, Selection};
 use crate::host::{END_PATIENCE, HostError, Running, State};
 use crate::service::HostService;
 use crate::shutdown::StopSignal;
@@ -85,6 +87,33 @@ impl RunningHost {
     #[must_use]
     pub fn parties(&self) -> Parties {
         self.lobby.parties()
+    }
+
+    /// A copy of what these rooms have stored, as of now, while they go on: see
+    /// [`backup`](crate::backup). No room is opened or held up for it.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the storage cannot be read, or the host has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use partyrs_runtime::RunningHost;
+    /// # use partyrs_runtime::backup::Selection;
+    /// # async fn back_up(host: &RunningHost) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut copy = Vec::new();
+    /// host.export(Selection::All).await?.write_to(&mut copy).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn export(&self, selection: Selection) -> Result<Export, EngineError> {
+        let Some(state) = self.state.upgrade() else {
+            return Err(EngineError::new("the host has ended"));
+        };
+        let (engine, now) = (Arc::clone(&state.engine), state.clock.wall());
+        drop(state);
+        Export::begin(&*engine, selection, now).await
     }
 
     /// Where it listens; `None` for a host inside another server.

@@ -1,7 +1,8 @@
-//! The admin address: whether the host lives and takes clients, and what rooms it has.
+//! The admin address: whether the host lives and takes clients, what rooms it has, and a copy of them.
 //!
 //! It is for those who run the host, on an address of its own, and off unless asked for. It
-//! shows keys and sizes, never what is stored or said. To look at a room does not open it.
+//! shows keys and sizes, and what is stored only in an export, which is never given without a token.
+//! To look at a room does not open it.
 //!
 //! The difficulty is who asks. On a loopback address every program of the machine may, and so
 //! may every web page that its user visits, if a name of the page's own leads to the loopback
@@ -14,7 +15,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderValue, WWW_AUTHENTICATE};
+use futures_util::stream;
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -23,12 +27,14 @@ use partyrs::{Body, PartyName, RoomAddress, RoomId};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::http::text;
 use super::listener::speak_http;
 use super::route::Route;
 use super::stream::Stream;
+use crate::backup::{Export, Selection};
 use crate::host::State;
 use crate::registry::Status;
 
@@ -38,17 +44,32 @@ const PAGE: usize = 1000;
 /// Connections at a time; the next one waits.
 const CONNECTIONS_MAX: usize = 64;
 
+/// Exports at a time; the next one is answered 503. Each takes memory, and keeps old pages of the storage.
+const EXPORTS_MAX: usize = 4;
+
 /// How long to wait when a connection cannot be accepted.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
 
 const BEARER: &[u8] = b"Bearer ";
 
+const EXPORT: &str = "/-/export";
+
 /// What whoever asks must show; without it only programs of this machine can ask.
 #[derive(Clone)]
 pub(crate) struct Token(String);
 
+/// What the connections of one admin address share.
+#[derive(Clone)]
+struct Admin {
+    state: Arc<State>,
+    token: Option<Token>,
+    exports: Arc<Semaphore>,
+}
+
 /// Answers at the admin address until it is dropped.
 pub(crate) async fn serve(state: &Arc<State>, listener: &TcpListener, token: Option<&Token>) {
+    let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
+    let admin = Admin { state: Arc::clone(state), token: token.cloned(), exports };
     let mut connections = JoinSet::new();
     loop {
         while connections.len() >= CONNECTIONS_MAX {
@@ -58,7 +79,7 @@ pub(crate) async fn serve(state: &Arc<State>, listener: &TcpListener, token: Opt
             Ok((tcp, _)) => {
                 // Those that have ended are forgotten.
                 while connections.try_join_next().is_some() {}
-                connections.spawn(serve_one(Arc::clone(state), tcp, token.cloned()));
+                connections.spawn(serve_one(admin.clone(), tcp));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection to the admin address could not be accepted");
@@ -68,19 +89,19 @@ pub(crate) async fn serve(state: &Arc<State>, listener: &TcpListener, token: Opt
     }
 }
 
-async fn serve_one(state: Arc<State>, tcp: TcpStream, token: Option<Token>) {
+async fn serve_one(admin: Admin, tcp: TcpStream) {
     let answer = |request: Request<Incoming>| {
-        let (state, token) = (&state, token.as_ref());
-        async move { answer(state, &request.map(drop), token).await }
+        let admin = &admin;
+        async move { answer(admin, &request.map(drop)).await }
     };
     // It goes on while the host drains, to tell that it does.
-    if let Err(reason) = speak_http(&state, Stream::Plain(tcp), answer, pending()).await {
+    if let Err(reason) = speak_http(&admin.state, Stream::Plain(tcp), answer, pending()).await {
         tracing::debug!(reason, "connection to the admin address ended");
     }
 }
 
-async fn answer(state: &Arc<State>, request: &Request<()>, token: Option<&Token>) -> Response<Body> {
-    let path = request.uri().path();
+async fn answer(admin: &Admin, request: &Request<()>) -> Response<Body> {
+    let (state, path) = (&admin.state, request.uri().path());
     let mut response = match path {
         _ if !matches!(*request.method(), Method::GET | Method::HEAD) => {
             text(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD")
@@ -89,8 +110,9 @@ async fn answer(state: &Arc<State>, request: &Request<()>, token: Option<&Token>
         "/-/health" => text(StatusCode::OK, "ok"),
         "/-/ready" if state.draining.is_set() => text(StatusCode::SERVICE_UNAVAILABLE, "draining"),
         "/-/ready" => text(StatusCode::OK, "ready"),
-        _ => match refusal(request, token) {
+        _ => match refusal(request, admin.token.as_ref()) {
             Some(refusal) => refusal,
+            None if path == EXPORT || path.starts_with("/-/export/") => export(admin, path).await,
             None => look(state, request).await,
         },
     };
@@ -156,11 +178,68 @@ async fn look(state: &Arc<State>, request: &Request<()>) -> Response<Body> {
             tracing::error!(%error, "what was found has no JSON form");
             text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
         }
-        Err(error) => {
-            tracing::error!(%error, "storage cannot be read");
-            text(StatusCode::INTERNAL_SERVER_ERROR, format!("Storage cannot be read: {error}"))
-        }
+        Err(error) => unreadable(&error),
     }
+}
+
+fn unreadable(error: &EngineError) -> Response<Body> {
+    tracing::error!(%error, "storage cannot be read");
+    text(StatusCode::INTERNAL_SERVER_ERROR, format!("Storage cannot be read: {error}"))
+}
+
+/// A copy of all rooms, those of a party, or one, as of now; it is read as fast as the client takes it.
+async fn export(admin: &Admin, path: &str) -> Response<Body> {
+    let state = &admin.state;
+    if admin.token.is_none() {
+        // It shows everything that is stored, and any program of the machine could ask for it.
+        let needed = "An export needs a token: `.admin_token(..)` or PARTYRS_ADMIN_TOKEN";
+        return text(StatusCode::FORBIDDEN, needed);
+    }
+    let selection = match path.strip_prefix("/-/export/") {
+        None => Selection::All,
+        // Parties that are not registered any more may have stored something.
+        Some(party) if !party.contains('/') => match PartyName::new(party) {
+            Ok(party) => Selection::Party(party),
+            Err(_) => return text(StatusCode::NOT_FOUND, "Not found"),
+        },
+        Some(_) => match Route::of(path, "-/export", state.main_party()) {
+            Route::Room { party, room } => match PartyName::new(&party) {
+                Ok(party) => Selection::Room(RoomAddress::new(party, room)),
+                Err(_) => return text(StatusCode::NOT_FOUND, "Not found"),
+            },
+            Route::BadRoom(wrong) => return text(StatusCode::BAD_REQUEST, wrong),
+            Route::Elsewhere => return text(StatusCode::NOT_FOUND, "Not found"),
+        },
+    };
+    let Ok(permit) = Arc::clone(&admin.exports).try_acquire_owned() else {
+        let many = format!("There are {EXPORTS_MAX} exports under way; ask again when one has ended");
+        let mut refusal = text(StatusCode::SERVICE_UNAVAILABLE, many);
+        refusal.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+        return refusal;
+    };
+    let is_some = selection != Selection::All;
+    let mut export = match Export::begin(&*state.engine, selection, state.clock.wall()).await {
+        Ok(export) => export,
+        Err(error) => return unreadable(&error),
+    };
+    let first = match export.next().await {
+        Ok(first) => first,
+        Err(error) => return unreadable(&error),
+    };
+    if is_some && export.counts().rooms == 0 {
+        return text(StatusCode::NOT_FOUND, "Nothing is stored there");
+    }
+    let lines = stream::try_unfold((first, export, permit), async |(first, mut export, permit)| {
+        let lines = match first {
+            Some(first) => Some(first),
+            None => export.next().await.inspect_err(|error| {
+                tracing::error!(%error, "storage cannot be read, an export was cut");
+            })?,
+        };
+        Ok::<_, EngineError>(lines.map(|lines| (lines, (None, export, permit))))
+    });
+    let ndjson = HeaderValue::from_static("application/x-ndjson");
+    partyrs::Response::stream(lines).with_header(CONTENT_TYPE, ndjson).into_http()
 }
 
 /// All parties, and what is open of them.
