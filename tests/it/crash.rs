@@ -69,8 +69,8 @@ impl Drop for Server {
     }
 }
 
-/// An example program: beside the tests, or where `cargo xtask test` says.
-fn example(name: &str) -> PathBuf {
+/// A program of the workspace: beside the tests, or where `cargo xtask test` says.
+pub(crate) fn example(name: &str) -> PathBuf {
     let beside = || {
         let test = std::env::current_exe().expect("the path of this test");
         test.ancestors().nth(2).expect("target/debug/deps/it").to_owned()
