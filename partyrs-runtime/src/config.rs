@@ -40,8 +40,9 @@ pub struct Config {
     /// Commits of one room on their way to the disk. Default 64. At it: the room takes no
     /// event until one has landed. Looked at between events: what one hook does is not limited.
     pub commits_pending_max: usize,
-    /// Output of one room that waits for commits: payload bytes of frames, of chunks and of responses
-    /// that are no streams, and 128 bytes for each output. Default 16 MiB. At it: as above.
+    /// What of one room waits for the disk: keys and values on their way, and the output that waits
+    /// for them, with the payload bytes of frames, of chunks and of responses that are no streams, and
+    /// 128 bytes for each output. Default 16 MiB. At it: as above.
     pub held_bytes_max: usize,
     /// Bytes that wait for one slow client, beyond what the system's socket buffer holds.
     /// Default 4 MiB; a frame longer than that cannot be sent to a client that does not read

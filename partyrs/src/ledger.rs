@@ -39,6 +39,8 @@ struct State {
     open: Writes,
     /// Sealed and not yet durable, oldest first; reads see them.
     in_flight: VecDeque<(u64, Arc<Writes>)>,
+    /// Weight of `in_flight`.
+    in_flight_bytes: usize,
     /// How many of `in_flight`, counted from the back, the host has not fetched yet.
     unfetched_count: usize,
     /// The room's alarms after all commits that are sealed.
@@ -372,7 +374,8 @@ impl Ledger {
             let mut state = self.state();
             state.durable = number;
             while state.in_flight.front().is_some_and(|(in_flight, _)| *in_flight <= number) {
-                state.in_flight.pop_front();
+                let landed = state.in_flight.pop_front();
+                state.in_flight_bytes -= landed.map_or(0, |(_, writes)| writes.len_bytes());
             }
             std::mem::take(&mut state.waiting)
         };
@@ -436,10 +439,10 @@ impl Ledger {
         }
     }
 
-    /// Commits in flight, and the weight of the output that waits.
+    /// Commits in flight, and the weight of what waits for the disk: their writes, and output.
     pub(crate) fn held(&self) -> (usize, usize) {
         let state = self.state();
-        (state.in_flight.len(), state.held_bytes)
+        (state.in_flight.len(), state.held_bytes + state.in_flight_bytes)
     }
 
     pub(crate) fn is_quiet(&self) -> bool {
@@ -541,6 +544,7 @@ impl State {
             self.seal_alarms();
             self.sealed += 1;
             let writes = Arc::new(std::mem::take(&mut self.open));
+            self.in_flight_bytes += writes.len_bytes();
             self.in_flight.push_back((self.sealed, writes));
             self.unfetched_count += 1;
         }

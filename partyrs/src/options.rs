@@ -137,7 +137,7 @@ party_options! {
     mailbox_bytes_max: usize,
     /// Commits of one room on their way to the disk.
     commits_pending_max: usize,
-    /// Output of one room that waits for commits, in bytes.
+    /// What of one room waits for the disk, writes and output, in bytes.
     held_bytes_max: usize,
     /// Bytes that wait for one slow client.
     outbox_bytes_max: usize,

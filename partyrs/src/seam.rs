@@ -381,7 +381,7 @@ impl Hosted {
         self.room.ledger().release(into);
     }
 
-    /// Commits on their way, and the weight of the output that waits at the gate.
+    /// Commits on their way, and the weight of what waits for the disk: their writes, and the output behind them.
     #[must_use]
     pub fn held(&self) -> (usize, usize) {
         self.room.ledger().held()

@@ -66,14 +66,16 @@ async fn a_sync_that_fails_ends_the_host_and_tells_every_client() {
 }
 
 #[tokio::test]
-async fn a_sync_that_fails_while_the_host_stops_is_told_by_its_end() {
+async fn a_sync_that_fails_as_the_host_stops_is_told_by_its_end() {
     let ill = Ill::begin().await;
     let mut ada = ill.host.join("ada").await;
     ada.send(steps(&[say("here")])).await;
     assert_eq!(ada.next_text().await, "here");
+    let syncs_count = ill.disk.calls_count(Call::Sync);
     ill.disk.fail(Call::Sync, ErrorKind::Other);
     ada.send(steps(&[put("k", "1"), say("never")])).await;
-    let Ill { mut host, .. } = ill;
+    let Ill { mut host, disk } = ill;
+    host.until(|_| disk.calls_count(Call::Sync) > syncs_count).await;
     host.begin_stop();
     let (code, _) = ada.closed().await;
     assert!(matches!(code, 1011 | 1012), "{code}");
