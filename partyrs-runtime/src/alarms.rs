@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::event::RoomEvent;
-use crate::host::State;
+use crate::state::State;
 
 /// Alarms read at once, and how often in a row before rooms are woken.
 const PAGE: usize = 256;

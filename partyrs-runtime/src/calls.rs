@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::event::RoomEvent;
-use crate::host::State;
 use crate::net::socket;
+use crate::state::State;
 use crate::waits::{Waiting, Waits};
 
 /// What the host lends to its rooms.

@@ -16,7 +16,7 @@ use jiff::{Timestamp, Zoned};
 use partyrs::Cron;
 use tokio::sync::Semaphore;
 
-use crate::host::State;
+use crate::state::State;
 
 /// After this time the clock is looked at again.
 const LOOK_AGAIN_MS: u64 = 60_000;

@@ -17,6 +17,7 @@
 mod alarms;
 mod assets;
 pub mod backup;
+mod builder;
 mod calls;
 mod clock;
 mod config;
@@ -35,9 +36,11 @@ mod quietly;
 mod registry;
 mod room;
 mod running;
+mod serve;
 mod service;
 mod shard;
 mod shutdown;
+mod state;
 pub mod storage;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -46,9 +49,10 @@ mod waits;
 mod wire;
 
 pub use assets::{Assets, AssetsError};
+pub use builder::Builder;
 pub use config::{Config, ConfigError};
 pub use cron::CronError;
-pub use host::{Builder, Host, HostError};
+pub use host::{Host, HostError};
 pub use net::cors::Cors;
 pub use net::tls::TlsError;
 pub use running::RunningHost;

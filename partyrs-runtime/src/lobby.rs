@@ -31,8 +31,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::cron::Job;
 use crate::event::close_frame;
-use crate::host::{State, Ticket};
 use crate::shutdown::Pacer;
+use crate::state::{State, Ticket};
 
 /// What may wait for `on_socket` to read it; then no more is read.
 pub(crate) const INCOMING_BYTES_MAX: usize = 64 << 10;

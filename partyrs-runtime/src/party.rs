@@ -15,11 +15,11 @@ use partyrs::seam::panic_error;
 use partyrs::{Admission, Head, Lobby, PartyName, PartyServer, RoomAddress};
 
 use crate::config::{Config, ConfigError};
-use crate::host::State;
 use crate::mailbox::Mailbox;
 use crate::pulse::Pulse;
 use crate::registry::Status;
 use crate::room::RoomTask;
+use crate::state::State;
 
 /// What a room is opened with.
 pub(crate) struct RoomSetup {

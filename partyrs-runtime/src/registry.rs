@@ -14,11 +14,11 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::{Refusal, RoomEvent};
-use crate::host::State;
 use crate::mailbox::Mailbox;
 use crate::party::{Party, RoomSetup};
 use crate::pulse::Pulse;
 use crate::shard::Shard;
+use crate::state::State;
 
 /// All open rooms of a host.
 #[derive(Debug)]

@@ -13,9 +13,11 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::backup::{Export, Selection};
-use crate::host::{END_PATIENCE, HostError, Running, State};
+use crate::host::HostError;
+use crate::serve::{END_PATIENCE, Running};
 use crate::service::HostService;
 use crate::shutdown::StopSignal;
+use crate::state::State;
 
 /// A host that runs: made by [`Host::start`](crate::Host::start) and
 /// [`Host::start_at`](crate::Host::start_at).

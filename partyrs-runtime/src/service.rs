@@ -17,9 +17,9 @@ use partyrs::seam::BodyWatch;
 use tokio::sync::mpsc::WeakSender;
 use tower_service::Service;
 
-use crate::host::State;
 use crate::net::http::{text, unavailable};
 use crate::net::listener::StillOpen;
+use crate::state::State;
 
 /// A host inside another server: got by [`RunningHost::service`](crate::RunningHost::service).
 ///

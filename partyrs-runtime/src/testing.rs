@@ -19,10 +19,12 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
+use crate::builder::Builder;
 use crate::clock::Clock;
 use crate::event::RoomEvent;
-use crate::host::{Builder, Host, HostError, State};
+use crate::host::{Host, HostError};
 use crate::service::HostService;
+use crate::state::State;
 
 /// How long a test waits for something that must happen.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -316,7 +318,7 @@ impl TestHost {
         }
         let state = Arc::clone(&self.state);
         drop(self);
-        crate::host::end(state).await;
+        crate::serve::end(state).await;
     }
 }
 

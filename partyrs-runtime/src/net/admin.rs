@@ -35,8 +35,8 @@ use super::listener::speak_http;
 use super::route::Route;
 use super::stream::Stream;
 use crate::backup::{Export, Selection};
-use crate::host::State;
 use crate::registry::Status;
+use crate::state::State;
 
 /// Rooms and keys on one page.
 const PAGE: usize = 1000;

@@ -26,10 +26,10 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::{Arrival, Inlet, RoomEvent};
-use crate::host::Ticket;
 use crate::mailbox::Mailbox;
 use crate::outlet::{Ending, Outlet};
 use crate::pulse::{Pulse, Watch};
+use crate::state::Ticket;
 use crate::transport::{ReadHalf, Transport};
 
 /// tungstenite keeps a read buffer of this size per connection; larger ones double the cost

@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 use super::route::Route;
 use super::{body, cors, lobby_socket, upgrade};
 use crate::event::{Refusal, RoomEvent};
-use crate::host::State;
 use crate::lobby::{FetchError, Lobby};
 use crate::party::Party;
+use crate::state::State;
 
 /// How long a plain request waits for a place in a full mailbox, or for one of `fetches_max`.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use super::linger::Lingering;
 use super::patience::Patience;
 use super::stream::Stream;
-use crate::host::State;
+use crate::state::State;
 
 /// How long to wait when the system has no descriptor left for a connection.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);

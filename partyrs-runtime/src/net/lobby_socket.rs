@@ -26,11 +26,11 @@ use super::connection::Accepted;
 use super::http::{failed, text, unavailable};
 use super::upgrade::{check_handshake, protocol_to_tell, switching_protocols, take_stream};
 use crate::event::{Arrival, RoomEvent};
-use crate::host::{State, Ticket};
 use crate::lobby::{Acceptance, INCOMING_BYTES_MAX, Lobby, Verdict};
 use crate::mailbox::Mailbox;
 use crate::outlet::Outlet;
 use crate::pulse::Pulse;
+use crate::state::{State, Ticket};
 use crate::wire;
 
 /// Frames are written together up to this size; what is behind them waits in the queue.

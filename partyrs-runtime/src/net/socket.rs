@@ -32,7 +32,7 @@ use super::http::Target;
 use super::upgrade::{self, NoId};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::host::State;
+use crate::state::State;
 use crate::transport::Transport;
 
 /// What may wait for the owner to read it; then the pump reads no more.

@@ -25,7 +25,7 @@ use super::connection::Accepted;
 use super::http::{Target, before_hook_failed, in_time, text, unavailable};
 use super::linger::Lingering;
 use crate::event::{Arrival, Join, RoomEvent};
-use crate::host::State;
+use crate::state::State;
 use crate::transport::Transport;
 
 const CONNECTION_ID_BYTES_MAX: usize = 256;

@@ -13,7 +13,7 @@ use partyrs::storage::{CommitError, StorageEngine};
 use tokio::task::coop::unconstrained;
 
 use crate::alarms::Alarms;
-use crate::host::State;
+use crate::state::State;
 
 /// Commits under way, oldest first.
 pub(super) struct Commits {

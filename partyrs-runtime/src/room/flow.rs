@@ -15,8 +15,8 @@ use super::commits::Commits;
 use super::outgoing::Outgoing;
 use crate::clock::{Clock, Sleep};
 use crate::config::Config;
-use crate::host::State;
 use crate::quietly::run_quietly;
+use crate::state::State;
 
 /// What goes on beside the hooks.
 pub(super) struct Flow {

@@ -45,13 +45,13 @@ use crate::alarms::Woken;
 use crate::clock::Sleep;
 use crate::config::Config;
 use crate::event::{Join, Refusal, RoomEvent, close_frame};
-use crate::host::State;
 use crate::mailbox::Mailbox;
 use crate::party::RoomSetup;
 use crate::pulse::Pulse;
 use crate::quietly::{drop_each_quietly, drop_quietly, run_quietly};
 use crate::registry::Status;
 use crate::shutdown::Pacer;
+use crate::state::State;
 
 /// Events taken in one turn, before the room writes and lets others of its shard run.
 const EVENTS_PER_TURN: usize = 256;
