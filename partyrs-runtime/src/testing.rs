@@ -1,6 +1,7 @@
 //! A real host on port 0, for tests: real sockets, a clock that the test moves, and the same
 //! data after a kill.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::builder::Builder;
 use crate::clock::Clock;
 use crate::event::RoomEvent;
 use crate::host::{Host, HostError};
+use crate::serve::END_PATIENCE;
 use crate::service::HostService;
 use crate::state::State;
 
@@ -63,6 +65,8 @@ pub struct TestHost {
     state: Arc<State>,
     stop: Option<oneshot::Sender<()>>,
     served: Option<JoinHandle<Result<(), HostError>>>,
+    /// Ends when nothing of the host is left, its storage included.
+    gone: Option<oneshot::Receiver<Infallible>>,
 }
 
 /// A WebSocket client of a [`TestHost`].
@@ -98,7 +102,8 @@ impl TestHost {
     pub async fn try_of(builder: Builder) -> Result<Self, HostError> {
         let clock = Clock::manual();
         let host = builder.clock(clock.clone()).build()?;
-        let running = host.set_up(Some(SocketAddr::from(([127, 0, 0, 1], 0))))?;
+        let mut running = host.set_up(Some(SocketAddr::from(([127, 0, 0, 1], 0))))?;
+        let gone = running.gone.take();
         let addr = running.addr().expect("a port that is bound has an address");
         let (admin_addr, service) = (running.admin_addr(), running.service());
         let state = Arc::clone(&running.state);
@@ -107,7 +112,7 @@ impl TestHost {
             // Ends when it is told to, or when the test is over.
             drop(stopped.await);
         }));
-        Ok(Self { addr, admin_addr, service, clock, state, stop: Some(stop), served: Some(served) })
+        Ok(Self { addr, admin_addr, service, clock, state, stop: Some(stop), served: Some(served), gone })
     }
 
     /// Where the host listens.
@@ -277,7 +282,7 @@ impl TestHost {
         .await;
     }
 
-    /// Shuts the host down gracefully and waits for its end.
+    /// Shuts the host down gracefully and waits for its end. The storage engine is closed when this returns.
     ///
     /// # Panics
     ///
@@ -287,7 +292,7 @@ impl TestHost {
         self.ended().await.expect("a host whose storage has not failed");
     }
 
-    /// Waits until the host ends by itself.
+    /// Waits until the host ends by itself. The storage engine is closed when this returns.
     ///
     /// # Errors
     ///
@@ -297,10 +302,12 @@ impl TestHost {
     ///
     /// If it does not end.
     pub async fn ended(mut self) -> Result<(), HostError> {
-        match self.served.take() {
+        let ended = match self.served.take() {
             Some(served) => soon(served).await.expect("a host that ends without a panic"),
             None => Ok(()),
-        }
+        };
+        self.gone().await;
+        ended
     }
 
     /// Begins a graceful shutdown.
@@ -316,9 +323,18 @@ impl TestHost {
             // Its only end is the one that was asked for.
             drop(served.await);
         }
-        let state = Arc::clone(&self.state);
+        self.gone().await;
+    }
+
+    /// Lets go of the host, and waits until connections that were cut have done so too, each in
+    /// a task of its own; a hook that blocks its thread is not waited for.
+    async fn gone(mut self) {
+        let (state, gone) = (Arc::clone(&self.state), self.gone.take());
         drop(self);
         crate::serve::end(state).await;
+        if let Some(gone) = gone {
+            let _ = tokio::time::timeout(END_PATIENCE, gone).await;
+        }
     }
 }
 
