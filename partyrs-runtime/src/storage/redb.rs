@@ -41,6 +41,9 @@ use super::store::{OpenFailed, Store};
 /// Name of the file in the data folder.
 const FILE: &str = "rooms.redb";
 
+/// Its name while it is made: a file that a crash leaves half made cannot be opened.
+const NEW_FILE: &str = "rooms.redb.new";
+
 /// Version of the tables below; a file of a later one is refused.
 const FORMAT: u64 = 1;
 
@@ -159,6 +162,19 @@ impl RedbEngine {
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(unusable)?;
+        let file = folder.join(FILE);
+        if !file.try_exists().map_err(unusable)? {
+            let new = folder.join(NEW_FILE);
+            let disk = lock_file(&new)?;
+            // Another process may have been faster; its file is not to be replaced.
+            if !file.try_exists().map_err(unusable)? {
+                // What a crash has left half made is nothing.
+                disk.set_len(0).map_err(unusable)?;
+                let engine = Self::open_file(&file, disk)?;
+                name_for_good(&new, &file).map_err(unusable)?;
+                return Ok(engine);
+            }
+        }
         let (file, disk) = open_disk(folder)?;
         Self::open_file(&file, disk)
     }
@@ -601,10 +617,16 @@ fn must_exist(folder: &Path) -> Result<(), OpenError> {
 /// Opens the file in a folder that is there, or makes it.
 fn open_disk(folder: &Path) -> Result<(PathBuf, Arc<dyn Disk>), OpenError> {
     let file = folder.join(FILE);
-    match FileDisk::open(&file) {
-        Ok(Some(disk)) => Ok((file, Arc::new(disk))),
-        Ok(None) => Err(OpenError::InUse { folder: folder.to_owned() }),
-        Err(source) => Err(unusable(&file, source)),
+    let disk = lock_file(&file)?;
+    Ok((file, disk))
+}
+
+/// Opens this file, or makes it, for this process alone.
+fn lock_file(file: &Path) -> Result<Arc<dyn Disk>, OpenError> {
+    match FileDisk::open(file) {
+        Ok(Some(disk)) => Ok(Arc::new(disk)),
+        Ok(None) => Err(OpenError::InUse { folder: file.parent().unwrap_or(file).to_owned() }),
+        Err(source) => Err(unusable(file, source)),
     }
 }
 
@@ -681,6 +703,20 @@ fn is_of_the_system(error: &io::Error) -> bool {
 fn lock(rooms: &Rooms) -> MutexGuard<'_, HashMap<RoomAddress, OpenRoom>> {
     // Nothing that may panic runs under the lock, so a poisoned one is still whole.
     rooms.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives a file of a folder its name, so that a loss of power takes away neither.
+fn name_for_good(new: &Path, file: &Path) -> io::Result<()> {
+    fs::rename(new, file)?;
+    let Some(folder) = file.parent() else { return Ok(()) };
+    fs::File::open(folder)?.sync_all()?;
+    // The folder may be as new as the file; that above it may be somebody else's, and unreadable.
+    if let Some(above) = folder.canonicalize()?.parent()
+        && let Ok(above) = fs::File::open(above)
+    {
+        above.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Waits until what was handed over is written and the file is closed; ends its snapshots.
