@@ -21,9 +21,9 @@ use redb::{Database, TableDefinition};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, BufReader as AsyncBufReader};
 
-use crate::crash::example;
 use crate::faulty::{Call, FaultyDisk};
 use crate::http::raw::{Answer, Raw};
+use crate::programs::program;
 use crate::script::{Script, put, steps};
 
 const TOKEN: &str = "0123456789abcdef";
@@ -555,7 +555,7 @@ async fn a_program_exports_its_running_host() {
 }
 
 fn party_data(folder: &Path, command: &str, args: &[&str]) -> Output {
-    let mut asked = Command::new(example("party-data"));
+    let mut asked = Command::new(program("party-data"));
     asked.arg(command).arg(folder).args(args).stdin(Stdio::null()).output().expect("it starts")
 }
 
@@ -646,7 +646,7 @@ async fn party_data_brings_a_copy_into_a_new_folder_and_one_room_into_an_old_one
     assert!(behind_head(&out(&party_data(&new, "export", &[]))) == all);
 
     // By stdin.
-    let mut importing = Command::new(example("party-data"))
+    let mut importing = Command::new(program("party-data"))
         .arg("import")
         .arg(place.path().join("piped"))
         .stdin(Stdio::piped())
@@ -716,7 +716,7 @@ async fn party_data_whose_reader_leaves_is_no_failure() {
     }
     let folder = folder_with(&engine).await;
     for command in ["list", "export"] {
-        let mut listing = Command::new(example("party-data"))
+        let mut listing = Command::new(program("party-data"))
             .arg(command)
             .arg(folder.path())
             .stdout(Stdio::piped())

@@ -1,157 +1,200 @@
-//! Kill -9 of a real server process: nothing that a client saw is lost.
+//! Nothing that a client saw is lost, and nothing that failed is seen, whatever ends the server.
+//!
+//! One workload (`client.rs`) and one checker (`check.rs`) for all that may happen: `kill -9`, losses of
+//! power, errors of the disk, failures in every hook, restarts while alarms wait. The same suite is run
+//! with faults planted in it (`faults.rs`), which it must find.
+//!
+//! Moments are random here, and so are asks. Each run prints its seed; `PARTYRS_SEED` makes the same
+//! decisions again, though not the same race between processes. `cargo xtask crash` runs the same for
+//! as long as one likes; what it finds is had again by its seed and `--rounds 1`.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+mod alarms;
+mod check;
+mod client;
+mod disk;
+mod errors;
+mod faults;
+mod kill;
+mod ledger;
+mod local;
+mod panics;
+mod power;
+mod random;
+mod server;
 
-use futures_util::{SinkExt, StreamExt};
-use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use std::time::{Duration, Instant};
 
-use partyrs_runtime::testing::soon;
+use check::Violation;
+use faults::Fault;
+use random::seed;
 
-const ROUNDS: u64 = 25;
-const WRITERS: u64 = 3;
-
-/// So that the last 200 messages, which a newcomer is shown, are all of a round.
-const MESSAGES_PER_WRITER: u64 = 60;
-
-/// What the server says when it accepts connections, before its address.
-const LISTENS: &str = "listening on http://";
-
-/// A server process; killed when it is dropped.
-struct Server {
-    child: Child,
-    addr: SocketAddr,
+/// What a run has done.
+#[derive(Debug, Default)]
+struct Report {
+    rounds: u64,
+    /// Entries of logs that some client saw.
+    confirmed: usize,
 }
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-impl Server {
-    /// Starts the chat example on this data and waits until it accepts connections.
-    async fn start(data: &Path) -> Self {
-        let mut child = Command::new(example("chat"))
-            .env("PARTYRS_ADDR", "127.0.0.1:0")
-            .env("PARTYRS_DATA", data)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the chat example starts");
-        let said = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let listens =
-            move || said.map_while(Result::ok).find_map(|line| line.strip_prefix(LISTENS)?.parse().ok());
-        let addr = soon(tokio::task::spawn_blocking(listens)).await.expect("lines of text");
-        Self { child, addr: addr.expect("an address, on which it listens") }
-    }
-
-    /// Kill -9.
-    fn kill(&mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it has ended");
-    }
-
-    async fn connect(&self, room: u64) -> Socket {
-        let url = format!("ws://{}/parties/main/round-{room}", self.addr);
-        soon(connect_async(url)).await.expect("a WebSocket").0
-    }
+/// A run that found something.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}, round {round}, PARTYRS_SEED={seed}: {violation}")]
+struct Failed {
+    seed: u64,
+    kind: String,
+    round: u64,
+    violation: Violation,
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It has been killed already, in most cases.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+/// The rounds after which a fault that is planted must have been found.
+const ROUNDS_TO_FIND: u64 = 30;
 
-/// A program of the workspace: beside the tests, or where `cargo xtask test` says.
-pub(crate) fn example(name: &str) -> PathBuf {
-    let beside = || {
-        let test = std::env::current_exe().expect("the path of this test");
-        test.ancestors().nth(2).expect("target/debug/deps/it").to_owned()
-    };
-    let program = std::env::var_os("PARTYRS_EXAMPLES_DIR").map_or_else(beside, PathBuf::from).join(name);
-    assert!(program.exists(), "{} is not built: run `cargo xtask test`, or `cargo build`", program.display());
-    program
-}
-
-/// Writes until it is done or the server is gone; returns the messages that it saw, by id.
-async fn write(mut socket: Socket, writer: u64) -> BTreeMap<String, Value> {
-    let mut seen = BTreeMap::new();
-    let join = json!({ "type": "join", "name": format!("writer {writer}") });
-    let mut next = socket.send(Message::text(join.to_string())).await;
-    let mut sent = 0;
-    while next.is_ok() && sent < MESSAGES_PER_WRITER {
-        sent += 1;
-        let text = format!("{writer}: {sent}");
-        next = socket.send(Message::text(json!({ "type": "say", "text": text }).to_string())).await;
-        // Waits for its own message, and notes what others say meanwhile.
-        while let Some(Ok(Message::Text(frame))) = socket.next().await {
-            let frame: Value = serde_json::from_str(&frame).expect("JSON");
-            if frame["type"] == "said" {
-                let message = &frame["message"];
-                seen.insert(message["id"].as_str().expect("an id").to_owned(), message.clone());
-                if message["text"] == text.as_str() {
-                    break;
-                }
-            }
+/// Runs the suite on servers with a fault until it complains.
+async fn violation_of_kills(fault: Fault) -> Violation {
+    match kill::rounds(seed(), ROUNDS_TO_FIND, Some(fault)).await {
+        Ok(report) => panic!("{fault:?} was not found: {report:?}"),
+        Err(failed) => {
+            println!("{failed}");
+            failed.violation
         }
     }
-    seen
-}
-
-/// A small generator (xorshift), so that a printed seed replays the moments of the kills.
-fn random(seed: &mut u64) -> u64 {
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    *seed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_message_that_any_client_saw_survives_kill_9() {
-    let from_env = std::env::var("PARTYRS_SEED").ok().and_then(|seed| seed.parse().ok());
-    let mut seed = from_env.unwrap_or_else(|| u64::from(std::process::id()) * 0x9e37_79b9 + 1);
-    println!("PARTYRS_SEED={seed}");
-    let data = tempfile::tempdir().unwrap();
-    let mut server = Server::start(data.path()).await;
-    let mut seen_count = 0;
-    for round in 0..ROUNDS {
-        let mut writers = Vec::new();
-        for writer in 0..WRITERS {
-            writers.push(tokio::spawn(write(server.connect(round).await, writer)));
-        }
-        let delay = Duration::from_micros(random(&mut seed) % 60_000);
-        // The moment of the kill is what is random here; nothing is waited for.
-        tokio::time::sleep(delay).await;
-        server.kill();
-        let mut seen = BTreeMap::new();
-        for writer in writers {
-            seen.extend(soon(writer).await.expect("a writer that ends"));
-        }
+async fn the_suite_finds_an_answer_before_the_commit() {
+    violation_of_kills(Fault::ReplyBeforeCommit).await;
+}
 
-        server = Server::start(data.path()).await;
-        let welcome = soon(server.connect(round).await.next()).await.expect("a frame").expect("a frame");
-        let welcome: Value = serde_json::from_str(welcome.to_text().unwrap()).expect("JSON");
-        let stored: BTreeMap<&str, &Value> = welcome["messages"]
-            .as_array()
-            .expect("a list")
-            .iter()
-            .map(|message| (message["id"].as_str().expect("an id"), message))
-            .collect();
-        for (id, message) in &seen {
-            assert_eq!(stored.get(id.as_str()), Some(&message), "round {round}, killed after {delay:?}");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_finds_a_gate_that_opens_one_commit_early() {
+    violation_of_kills(Fault::GateEarly).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_finds_a_sync_that_is_skipped() {
+    let found = power::rounds(seed(), ROUNDS_TO_FIND, Some(Fault::SyncSkipped)).await.unwrap_err();
+    let is_loss = matches!(found.violation, Violation::Lost { .. } | Violation::TakenBack { .. });
+    assert!(is_loss, "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_finds_a_commit_of_which_one_half_is_kept() {
+    violation_of_kills(Fault::CommitSplit).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_finds_a_lost_alarm() {
+    let found = violation_of_kills(Fault::AlarmLost).await;
+    assert!(matches!(found, Violation::LostAlarm { .. }), "{found}");
+    let found = alarms::rounds(seed(), ROUNDS_TO_FIND, Some(Fault::AlarmLost)).await.unwrap_err();
+    assert!(matches!(found.violation, Violation::LostAlarm { .. }), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_finds_an_early_alarm() {
+    let found = violation_of_kills(Fault::AlarmEarly).await;
+    assert!(matches!(found, Violation::EarlyAlarm { .. }), "{found}");
+    let found = alarms::rounds(seed(), ROUNDS_TO_FIND, Some(Fault::AlarmEarly)).await.unwrap_err();
+    assert!(matches!(found.violation, Violation::EarlyAlarm { .. }), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_finds_writes_of_a_hook_that_should_have_failed() {
+    let found = violation_of_kills(Fault::WritesKept).await;
+    assert!(
+        matches!(found, Violation::Trace { .. } | Violation::Heard { .. } | Violation::Answer { .. }),
+        "{found}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_finds_memory_that_outlives_a_hook_that_failed() {
+    violation_of_kills(Fault::MemoryKept).await;
+    let found = panics::at_every_hook(Some(Fault::MemoryKept)).await.unwrap_err();
+    println!("{found}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_finds_broadcasts_that_are_swapped() {
+    let found = violation_of_kills(Fault::BroadcastsSwapped).await;
+    assert!(matches!(found, Violation::Hole { .. }), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_finds_an_ask_that_is_done_twice() {
+    let found = violation_of_kills(Fault::AppliedTwice).await;
+    assert!(matches!(found, Violation::Repeated { .. }), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_at_any_moment_takes_back_nothing_that_was_seen() {
+    let report = kill::rounds(seed(), 20, None).await.unwrap_or_else(|failed| panic!("{failed}"));
+    println!("{report:?}");
+    assert!(report.confirmed > 0, "nothing was ever confirmed: the kills came too early");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_while_the_data_are_made_leaves_a_folder_that_can_be_used() {
+    let broken = kill::births(seed(), 30).await;
+    assert!(broken.is_empty(), "{} of 30: {}", broken.len(), broken[0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alarms_ring_once_and_never_early_over_restarts() {
+    let report = alarms::rounds(seed(), 10, None).await.unwrap_or_else(|failed| panic!("{failed}"));
+    println!("{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_at_any_hook_leaves_no_trace_and_others_go_on() {
+    let confirmed = panics::at_every_hook(None).await.unwrap_or_else(|failed| panic!("{failed}"));
+    println!("{confirmed} entries confirmed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loss_of_power_takes_back_nothing_that_was_seen() {
+    let report = power::rounds(seed(), 10, None).await.unwrap_or_else(|failed| panic!("{failed}"));
+    println!("{report:?}");
+    assert!(report.confirmed > 0, "nothing was ever confirmed: the power went too early");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_of_the_disk_takes_back_nothing_that_was_seen() {
+    let report = errors::rounds(seed(), 20).await.unwrap_or_else(|failed| panic!("{failed}"));
+    println!("{report:?}");
+}
+
+/// All kinds in turn, each with more rounds than above, until one of them finds something or the time
+/// or the number of turns is over that the environment tells.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes as long as it is told to: `cargo xtask crash`"]
+async fn every_kind_of_crash_in_turn() {
+    let told = |name| std::env::var(name).ok().map(|told| told.parse::<u64>().expect("a number"));
+    let minutes = told("PARTYRS_CRASH_MINUTES").unwrap_or(u64::MAX / 60);
+    let turns = told("PARTYRS_CRASH_ROUNDS").unwrap_or(u64::MAX);
+    let (begin, first) = (Instant::now(), seed());
+    for turn in 0..turns {
+        if begin.elapsed() >= Duration::from_secs(minutes * 60) {
+            break;
         }
-        let ids: Vec<&str> = stored.keys().copied().collect();
-        let counted: Vec<String> = (1..=ids.len()).map(|number| format!("{number:012}")).collect();
-        assert_eq!(ids, counted, "round {round}: the history has a hole");
-        seen_count += seen.len();
+        let seed = first.wrapping_add(turn);
+        let reports = one_turn(seed).await.unwrap_or_else(|failed| panic!("round {turn}: {failed}"));
+        let all: usize = reports.iter().map(|(_, report)| report.confirmed).sum();
+        println!("round {turn}, PARTYRS_SEED={seed}: {all} entries confirmed, no violation");
+        for (kind, Report { rounds, confirmed }) in reports {
+            println!("    {kind}: {rounds} crashes, {confirmed} confirmed");
+        }
     }
-    println!("{seen_count} messages seen in {ROUNDS} rounds, none lost");
-    assert!(seen_count > 0, "no message was ever seen: the kills came too early");
+}
+
+/// Each kind once.
+async fn one_turn(seed: u64) -> Result<Vec<(&'static str, Report)>, Failed> {
+    let hooks = panics::at_every_hook(None).await.unwrap_or_else(|failed| panic!("{failed}"));
+    Ok(vec![
+        ("kill -9", kill::rounds(seed, 100, None).await?),
+        ("power", power::rounds(seed, 200, None).await?),
+        ("errors of the disk", errors::rounds(seed, 5).await?),
+        ("alarms", alarms::rounds(seed, 20, None).await?),
+        ("hooks", Report { rounds: panics::CASES_COUNT, confirmed: hooks }),
+    ])
 }

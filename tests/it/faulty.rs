@@ -39,6 +39,11 @@ struct Fault {
 }
 
 impl FaultyDisk {
+    /// A disk with these bytes on it.
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        Self(Mutex::new(State { bytes, ..State::default() }))
+    }
+
     /// The call of this kind after the next `after` fails, and none after it.
     pub(crate) fn fail_once(&self, call: Call, after: u64, kind: io::ErrorKind) {
         self.state().faults.push(Fault { call, after, kind, stays: false });
@@ -47,6 +52,11 @@ impl FaultyDisk {
     /// Every call of this kind fails from now on.
     pub(crate) fn fail(&self, call: Call, kind: io::ErrorKind) {
         self.state().faults.push(Fault { call, after: 0, kind, stays: true });
+    }
+
+    /// What was to fail and has not failed yet goes well; tells how much that is.
+    pub(crate) fn heal(&self) -> usize {
+        std::mem::take(&mut self.state().faults).len()
     }
 
     /// It cannot grow beyond this many bytes.

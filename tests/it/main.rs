@@ -39,6 +39,7 @@ mod outcomes;
 mod parties;
 mod patience;
 mod pings;
+mod programs;
 mod protocols;
 mod rollback;
 mod scenarios;

@@ -5,6 +5,7 @@
 
 mod bench;
 mod bench_open;
+mod crash;
 mod lint;
 mod setup;
 mod step;
@@ -35,6 +36,8 @@ enum Command {
     Test(test::Options),
     /// Check format, lints and documentation
     Lint,
+    /// Kill servers, cut their power and fail their disks, and see that nothing is lost
+    Crash(crash::Options),
     /// Measure the CPU cost of a delivery, side by side with a bare epoll loop
     Bench(bench::Options),
     /// Measure how long a data folder with many rooms takes to open
@@ -59,6 +62,7 @@ fn run(command: &Command) -> Result<bool> {
         Command::Setup => Ok(setup::prepare(&workspace).is_complete()),
         Command::Test(options) => Ok(test::run(&workspace, options)),
         Command::Lint => Ok(lint::run(&workspace)),
+        Command::Crash(options) => Ok(crash::run(&workspace, options)),
         Command::Bench(options) => bench::run(&workspace, options),
         Command::BenchOpen(options) => bench_open::run(&workspace, options),
     }
