@@ -1,6 +1,7 @@
 //! Disks that fail: what clients see, and what is there afterwards.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -132,6 +133,60 @@ async fn a_full_disk_refuses_those_that_do_not_fit_and_heals_by_itself() {
     ill.disk.set_capacity(None);
     assert_eq!(ill.asked("ada", &[put("k", &long(1_000_000))]).await, StatusCode::OK);
     ill.host.stop().await;
+}
+
+/// A small file system in memory, if this machine lets us mount one.
+struct Tmpfs(tempfile::TempDir);
+
+impl Tmpfs {
+    fn mount(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(folder.path());
+        let mounted = mount.stderr(Stdio::null()).status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self(folder))
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        // Whoever still has a file open there keeps it, and nobody else sees it.
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// The same on a real file system. Where none can be mounted (it takes root) the tests above must do.
+#[tokio::test]
+async fn a_file_system_that_is_full_refuses_what_does_not_fit_and_heals_by_itself() {
+    let Some(tmpfs) = Tmpfs::mount("16m") else {
+        return println!("not shown: no file system can be mounted here");
+    };
+    let data = tmpfs.0.path().join("data");
+    let builder = Host::builder().party::<Script>("main").data(&data);
+    let host = TestHost::try_of(builder).await.unwrap();
+    let ask = async |room: &str, value: &str| {
+        let request = http::Request::post(format!("/party/{room}")).body(steps(&[put("k", value)])).unwrap();
+        host.request(request).await.status()
+    };
+    assert_eq!(ask("ada", "before").await, StatusCode::OK);
+    assert_eq!(ask("ben", "before").await, StatusCode::OK);
+    let ballast = tmpfs.0.path().join("ballast");
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    while file.write_all(&[1; 4096]).is_ok() {}
+    let len = file.metadata().unwrap().len();
+    file.set_len(len - (256 << 10)).unwrap();
+    drop(file);
+
+    assert_eq!(ask("ada", &long(1_000_000)).await, StatusCode::INSUFFICIENT_STORAGE);
+    let mut ben = host.join("ben").await;
+    ben.send(steps(&[put("k", "still"), show("k")])).await;
+    let shown: Shown = serde_json::from_str(&ben.next_text().await).unwrap();
+    assert_eq!(shown.stored.as_deref(), Some("still"));
+
+    std::fs::remove_file(&ballast).unwrap();
+    assert_eq!(ask("ada", &long(1_000_000)).await, StatusCode::OK);
+    drop(ben);
+    host.kill().await;
 }
 
 #[tokio::test]
