@@ -7,7 +7,7 @@
 //!
 //! `fill` stores KEYS values of 100 bytes in each of ROOMS rooms, and then goes on storing
 //! until it is killed. `open` says how long it takes to open the folder and to start one of its
-//! rooms, and how much memory the process has then.
+//! rooms, how much memory the process has then, and how long a commit takes that is alone.
 
 use std::io::Write;
 use std::path::Path;
@@ -22,6 +22,9 @@ use tokio::task::JoinSet;
 
 /// Rooms that are filled at a time.
 const ROOMS_AT_ONCE: usize = 2000;
+
+/// Commits that are made one after another.
+const COMMITS: usize = 101;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -85,8 +88,16 @@ async fn open(folder: &Path) -> Result<()> {
     engine.open(&room).await?;
     let keys_count = engine.list(&room, &KeyRange::all()).await?.len();
     let start_ms = begun.elapsed().as_secs_f64() * 1e3;
+    let mut commits_ms = Vec::new();
+    for _ in 0..COMMITS {
+        let begun = Instant::now();
+        store(&engine, &address(4712)?, 1).await?;
+        commits_ms.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    commits_ms.sort_by(f64::total_cmp);
     let said = json!({
         "open_ms": open_ms, "resident_mb": resident_mb, "start_ms": start_ms, "keys_of_a_room": keys_count,
+        "commit_ms": commits_ms[COMMITS / 2],
     });
     writeln!(std::io::stdout(), "{said}")?;
     Ok(())

@@ -7,7 +7,7 @@ use std::{
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -47,7 +47,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     filling.arg("fill").arg(&folder).args([rooms.to_string(), keys.to_string()]);
     let mut filling = filling.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut said = BufReader::new(filling.stdout.take().ok_or("it says nothing")?);
+    let begun = Instant::now();
     let filled = wait_for(&mut said, "filled")
+        .map(|()| println!("filled by {rooms} commits in {:.1} s", begun.elapsed().as_secs_f64()))
         .and_then(|()| open(&program, &folder, options, "after an end in order"))
         // It goes on when its input ends.
         .map(|()| drop(filling.stdin.take()))
@@ -83,10 +85,11 @@ fn open(program: &Path, folder: &Path, options: &Options, when: &str) -> Result<
         }
         let figure = |name: &str| said[name].as_f64().unwrap_or(f64::NAN);
         println!(
-            "  open {:6.1} ms, {:5.1} MB resident, then a room with its keys {:4.1} ms",
+            "  open {:6.1} ms, {:5.1} MB resident, then a room with its keys {:4.1} ms, a lone commit {:5.2} ms",
             figure("open_ms"),
             figure("resident_mb"),
-            figure("start_ms")
+            figure("start_ms"),
+            figure("commit_ms")
         );
     }
     Ok(())
