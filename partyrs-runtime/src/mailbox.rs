@@ -32,6 +32,7 @@ struct Queue {
 }
 
 impl Mailbox {
+    /// A mailbox with these bounds, each at least 1.
     pub(crate) fn new(events_max: usize, bytes_max: usize) -> Self {
         Self {
             queue: Mutex::new(Queue { events: VecDeque::new(), open: true, waker: None }),
@@ -40,6 +41,15 @@ impl Mailbox {
             bytes_max,
             gone: watch::Sender::new(false),
         }
+    }
+
+    /// A mailbox in which one event is already.
+    pub(crate) fn with_first(event: RoomEvent, events_max: usize, bytes_max: usize) -> Self {
+        let mailbox = Self::new(events_max, bytes_max);
+        mailbox.events_free.forget_permits(1);
+        mailbox.bytes_free.forget_permits(mailbox.weight(&event) as usize);
+        mailbox.queue().events.push_back(event);
+        mailbox
     }
 
     /// Puts an event in, waiting for room. Gives it back if the mailbox is closed.

@@ -74,8 +74,11 @@ impl Registry {
     ) -> Result<(), (RoomEvent, Refusal)> {
         let mut event = event;
         loop {
-            let Some(mailbox) = self.find_or_open(state, party, address) else {
-                return Err((event, Refusal::Unavailable));
+            let mailbox;
+            (mailbox, event) = match self.find_or_open(state, party, address, event) {
+                Found::Opened => return Ok(()),
+                Found::Open(mailbox, event) => (mailbox, event),
+                Found::NoPlace(event) => return Err((event, Refusal::Unavailable)),
             };
             match mailbox.push(event).await {
                 Ok(()) => return Ok(()),
@@ -144,23 +147,27 @@ impl Registry {
         self.slices.iter().for_each(|slice| slice.shard.join());
     }
 
+    /// Finds the mailbox of an open room, or opens the room with `event` as its first: a room
+    /// that fails at once must refuse whoever opened it, and not be opened by the same again.
     fn find_or_open(
         &self,
         state: &Arc<State>,
         party: &Arc<dyn Party>,
         address: &RoomAddress,
-    ) -> Option<Arc<Mailbox>> {
+        event: RoomEvent,
+    ) -> Found {
         let slice = self.slice(address);
         let mut rooms = slice.rooms();
         if let Some(room) = rooms.get(address) {
-            return Some(Arc::clone(&room.mailbox));
+            return Found::Open(Arc::clone(&room.mailbox), event);
         }
         if self.rooms_count.fetch_add(1, Ordering::Relaxed) >= self.rooms_max {
             self.rooms_count.fetch_sub(1, Ordering::Relaxed);
-            return None;
+            return Found::NoPlace(event);
         }
         let config = party.config();
-        let mailbox = Arc::new(Mailbox::new(config.mailbox_events_max, config.mailbox_bytes_max));
+        let mailbox = Mailbox::with_first(event, config.mailbox_events_max, config.mailbox_bytes_max);
+        let mailbox = Arc::new(mailbox);
         let status = Arc::new(Status::default());
         let room = OpenRoom { mailbox: Arc::clone(&mailbox), status: Arc::clone(&status) };
         rooms.insert(address.clone(), room);
@@ -169,9 +176,10 @@ impl Registry {
         if !slice.shard.start(move |pulse| party.open(setup, pulse)) {
             rooms.remove(address);
             self.rooms_count.fetch_sub(1, Ordering::Relaxed);
-            return None;
+            // Only the mailbox of a room that lives is emptied by others.
+            return mailbox.close().pop_front().map_or(Found::Opened, Found::NoPlace);
         }
-        Some(mailbox)
+        Found::Opened
     }
 
     fn slice(&self, address: &RoomAddress) -> &Slice {
@@ -179,6 +187,16 @@ impl Registry {
         let hash = FxBuildHasher.hash_one(address) >> 32;
         &self.slices[hash as usize % self.slices.len()]
     }
+}
+
+/// What became of an event for a room that had to be found.
+enum Found {
+    /// The room has been opened, with the event in its mailbox.
+    Opened,
+    /// The room was open already.
+    Open(Arc<Mailbox>, RoomEvent),
+    /// The host has as many rooms as it may, or its shards have ended.
+    NoPlace(RoomEvent),
 }
 
 impl Slice {

@@ -829,3 +829,28 @@ async fn a_request_with_two_lengths_is_read_as_one_and_ends_its_connection() {
     drop(client.rest().await);
     assert_eq!(get(&host, "/party/a/value").await, (200, "0".to_owned()));
 }
+
+static STARTS: AtomicUsize = AtomicUsize::new(0);
+
+/// A room that cannot start, and is quick about it.
+struct Stillborn;
+
+impl PartyServer for Stillborn {
+    type Message = Frame;
+
+    async fn on_start(_: &Room) -> Result<Self> {
+        STARTS.fetch_add(1, Ordering::Relaxed);
+        Err(Error::new("it never starts"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_opens_a_room_that_fails_at_once_is_refused_and_starts_it_once() {
+    const VISITS: usize = 500;
+    let host = TestHost::start::<Stillborn>().await;
+    for visit in 0..VISITS {
+        let response = host.get(&format!("/party/room-{}", visit % 3)).await;
+        assert_eq!(response.status(), 500);
+    }
+    assert_eq!(STARTS.load(Ordering::Relaxed), VISITS);
+}
