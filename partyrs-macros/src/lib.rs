@@ -4,12 +4,15 @@
 //! what stands in `#[frame(..)]`; `check` holds all rules, and every mistake is reported at
 //! once; `expand` writes the impls. Nothing here knows how JSON is read or written: that is
 //! in `partyrs::__private`, which the written code calls.
+//!
+//! `Dispatch` asks other things of an item, and goes its own way: `methods`, `expand::dispatch`.
 
 mod ast;
 mod attr;
 mod case;
 mod check;
 mod expand;
+mod methods;
 mod mistakes;
 
 use proc_macro::TokenStream;
@@ -102,4 +105,33 @@ pub fn from_frame(item: TokenStream) -> TokenStream {
 #[proc_macro_derive(IntoFrame, attributes(frame))]
 pub fn into_frame(item: TokenStream) -> TokenStream {
     expand::derive(item.into(), Direction::IntoFrame).into()
+}
+
+/// Declares a trait with a method for each variant, and `dispatch` on the enum, which calls them.
+///
+/// # Shape
+///
+/// For `enum Ask` the trait is called `AskHandler`, and is as public as the enum. A method has the
+/// name of its variant in `snake_case`, and what the variant holds as arguments, in the order of the code:
+///
+/// | variant | method |
+/// |---|---|
+/// | `Leave` | `async fn leave(&mut self, room: &Room, sender: &Connection) -> Result<()>` |
+/// | `Say { text: String }` | `async fn say(&mut self, room: &Room, sender: &Connection, text: String) -> Result<()>` |
+/// | `Move(Point)` | `async fn r#move(&mut self, room: &Room, sender: &Connection, message: Point) -> Result<()>` |
+///
+/// All are required and, like hooks, `async`. Docs of a variant are docs of its method. Of the enum there is
+/// `async fn dispatch(self, server: &mut impl AskHandler, room: &Room, sender: &Connection) -> Result<()>`,
+/// which is as public too; dropping its future drops that of the method, where it waits.
+///
+/// The fields of one variant must have different types. Else somebody who only sorts them would exchange
+/// arguments, and no compiler would say so: such a variant takes a struct, as `Move` does here.
+///
+/// The enum may be generic; then so is the trait. It needs no other derive.
+#[proc_macro_derive(Dispatch)]
+pub fn dispatch(item: TokenStream) -> TokenStream {
+    match syn::parse(item) {
+        Ok(input) => expand::dispatch::expand(&input).into(),
+        Err(error) => error.into_compile_error().into(),
+    }
 }

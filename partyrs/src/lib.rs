@@ -108,6 +108,52 @@ pub use partyrs_macros::FromFrame;
 /// ```
 pub use partyrs_macros::IntoFrame;
 
+/// Gives each variant of a message enum a method of its own, instead of one `match`.
+///
+/// For `enum Ask` it declares the trait `AskHandler`, with a method for each variant, which the server
+/// implements, and `Ask::dispatch`, which calls the method of a message. The call stands in `on_message`:
+///
+/// ```
+/// use partyrs::prelude::*;
+///
+/// #[derive(FromFrame, Dispatch)]
+/// enum Ask {
+///     Say { text: String },
+///     Leave,
+/// }
+///
+/// struct Table;
+///
+/// impl PartyServer for Table {
+///     type Message = Ask;
+///
+///     async fn on_start(_: &Room) -> Result<Self> {
+///         Ok(Table)
+///     }
+///
+///     async fn on_message(&mut self, room: &Room, sender: &Connection, ask: Ask) -> Result<()> {
+///         ask.dispatch(self, room, sender).await
+///     }
+/// }
+///
+/// impl AskHandler for Table {
+///     async fn say(&mut self, room: &Room, sender: &Connection, text: String) -> Result<()> {
+///         room.broadcast_except(text, &[sender.id()])?;
+///         Ok(())
+///     }
+///
+///     async fn leave(&mut self, _: &Room, sender: &Connection) -> Result<()> {
+///         sender.close(1000, "see you")?;
+///         Ok(())
+///     }
+/// }
+/// ```
+///
+/// A variant that has no method, a method that has no variant, an argument of another type: each is
+/// an error of rustc's at that place. Without the call no method runs, and rustc warns that `dispatch` is never used,
+/// if it is not public. What is to be done for every message stands in `on_message`, before the call or after it.
+pub use partyrs_macros::Dispatch;
+
 /// What the code that the derives write calls. Not for use by hand.
 #[doc(hidden)]
 pub mod __private;

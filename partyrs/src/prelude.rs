@@ -19,4 +19,4 @@ pub use crate::room::Room;
 pub use crate::server::PartyServer;
 pub use crate::socket::{Socket, SocketSender};
 pub use crate::storage::List;
-pub use partyrs_macros::{FromFrame, IntoFrame};
+pub use partyrs_macros::{Dispatch, FromFrame, IntoFrame};

@@ -107,6 +107,9 @@ pub trait PartyServer: Sized + Send + 'static {
 
     /// Called for each message, in the order in which the room received them.
     ///
+    /// A `match` says what becomes of each variant of an enum; or each has a method of its own, by
+    /// [`#[derive(Dispatch)]`](derive@crate::Dispatch), and one line here calls it.
+    ///
     /// An `Err` leaves the connection open and tells the client nothing, unless it is an
     /// [`Error::close`].
     fn on_message(

@@ -27,7 +27,9 @@ extern crate partyrs as serde;
 #[expect(unused_extern_crates, reason = "only their names count")]
 extern crate partyrs as serde_json;
 
-use partyrs::{Frame, FromFrame as Reads, IntoFrame as Writes};
+use partyrs::{
+    Connection, Dispatch as Methods, Frame, FromFrame as Reads, IntoFrame as Writes, Result, Room,
+};
 
 /// A module in which nothing is called what it seems.
 #[no_implicit_prelude]
@@ -41,8 +43,8 @@ pub mod names {
         ($($name:ident)*) => {$( pub struct $name; )*};
     }
     decoys! {
-        Box Cell Entries Err Error Frame FromFrame IntoFrame Ok Option ParseError ReadMessage Result Send
-        Sized Some Text Vec WriteMessage bool key map read str text u8 usize
+        Box Cell Connection Dispatch Entries Err Error Frame FromFrame Future IntoFrame Ok Option ParseError
+        ReadMessage Result Room Send Sized Some Text Vec WriteMessage bool key map read str text u8 usize
     }
     pub mod core {}
     pub mod std {}
@@ -80,6 +82,42 @@ pub mod names {
         pub __text: ::std::primitive::u8,
         pub __field1: ::std::primitive::u8,
     }
+
+    #[derive(::partyrs::FromFrame, ::partyrs::Dispatch)]
+    pub enum Play<__Room> {
+        Dispatch { server: ::std::primitive::u8, room: __Room, sender: ::std::option::Option<__Room> },
+        Server { this: ::std::primitive::u8, __field0: ::std::primitive::u16 },
+        Self_,
+    }
+    pub struct Table(pub Wait);
+    impl<__Room: ::std::marker::Send> PlayHandler<__Room> for Table {
+        async fn dispatch(
+            &mut self,
+            _: &::partyrs::Room,
+            _: &::partyrs::Connection,
+            server: ::std::primitive::u8,
+            _: __Room,
+            _: ::std::option::Option<__Room>,
+        ) -> ::partyrs::Result<()> {
+            self.0.__frame = server;
+            ::std::result::Result::Ok(())
+        }
+
+        async fn server(
+            &mut self,
+            _: &::partyrs::Room,
+            _: &::partyrs::Connection,
+            this: ::std::primitive::u8,
+            _: ::std::primitive::u16,
+        ) -> ::partyrs::Result<()> {
+            self.0.__variant = this;
+            ::std::result::Result::Ok(())
+        }
+
+        async fn self_(&mut self, _: &::partyrs::Room, _: &::partyrs::Connection) -> ::partyrs::Result<()> {
+            ::std::result::Result::Ok(())
+        }
+    }
 }
 
 /// A message whose fields rustc and the user would rather not see used.
@@ -94,6 +132,39 @@ pub enum Old {
     },
     /// Still there.
     Leave,
+}
+
+/// A message with methods.
+#[derive(Debug, Methods)]
+pub enum Turn {
+    /// Played.
+    Play {
+        /// Where.
+        seat: u8,
+    },
+    /// Out of use.
+    #[deprecated]
+    Pass,
+    #[expect(missing_docs, reason = "the method must have some all the same")]
+    Resign,
+}
+
+/// What a method of `Turn` can be.
+#[derive(Debug)]
+pub struct Nobody;
+
+impl TurnHandler for Nobody {
+    async fn play(&mut self, _: &Room, _: &Connection, _: u8) -> Result<()> {
+        Ok(())
+    }
+
+    async fn pass(&mut self, _: &Room, _: &Connection) -> Result<()> {
+        Ok(())
+    }
+
+    async fn resign(&mut self, _: &Room, _: &Connection) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Borrows.
@@ -139,4 +210,30 @@ fn a_message_may_be_declared_inside_a_function_or_by_a_macro() {
     }
     message!(Ask, "kind", "kebab-case", String);
     comes_back(&Ask::Say { text: "hi".to_owned() });
+}
+
+#[test]
+fn a_message_with_methods_may_be_declared_by_a_macro() {
+    macro_rules! declare {
+        ($variant:ident, $field:ident: $ty:ty) => {
+            #[derive(Methods)]
+            enum Ask {
+                $variant { $field: $ty },
+                Leave,
+            }
+        };
+    }
+    declare!(Say, text: String);
+
+    impl AskHandler for Nobody {
+        async fn say(&mut self, _: &Room, _: &Connection, _: String) -> Result<()> {
+            Ok(())
+        }
+
+        async fn leave(&mut self, _: &Room, _: &Connection) -> Result<()> {
+            Ok(())
+        }
+    }
+    // That it compiles is what is shown.
+    drop((Ask::dispatch::<Nobody>, Ask::Say { text: String::new() }, Ask::Leave));
 }

@@ -32,6 +32,7 @@ mod limits;
 mod lobby;
 mod lobby_sockets;
 mod log;
+mod methods;
 mod options;
 mod origins;
 mod outage;

@@ -6,6 +6,7 @@
 //! this very item. A field's type is asked for its bound in one place, with the user's
 //! tokens; so a type that lacks it is one error, at the type.
 
+pub(crate) mod dispatch;
 mod from_frame;
 mod into_frame;
 

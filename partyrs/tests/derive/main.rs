@@ -1,6 +1,7 @@
 //! What the derives promise: which frames become which messages, and the other way round.
 
 mod generics;
+mod methods;
 mod names;
 mod reading;
 mod refusing;
