@@ -30,6 +30,7 @@
 //!   crash runs no `on_close`.
 //! * Two sockets may have one id. `close.last_of_id` says whether the person has left with it.
 //! * `broadcast_except` leaves out the one who knows already.
+//! * `#[derive(Dispatch)]` gives each message a method of its own.
 
 mod room;
 

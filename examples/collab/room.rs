@@ -17,14 +17,14 @@ pub(crate) struct Collab {
     users: BTreeMap<ConnectionId, User>,
 }
 
-/// What a client may send.
-#[derive(Debug, FromFrame)]
+/// What a client may send; `impl AskHandler for Collab` answers it.
+#[derive(Debug, FromFrame, Dispatch)]
 #[frame(rename_all = "kebab-case")]
 pub(crate) enum Ask {
     /// I am here, and this is my name; again, to change it.
     Join { name: Name },
     /// My pointer is here.
-    Cursor { x: f64, y: f64 },
+    Cursor(Point),
 }
 
 /// What the room tells: `State` to each who comes, `Error` to whom it refuses something,
@@ -49,8 +49,8 @@ pub(crate) struct User {
 }
 
 /// In whatever unit the clients agree on; the page sends fractions of its drawing area.
-#[derive(Debug, Serialize)]
-struct Point {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Point {
     x: f64,
     y: f64,
 }
@@ -82,11 +82,8 @@ impl PartyServer for Collab {
         Ok(())
     }
 
-    async fn on_message(&mut self, room: &Room, sender: &Connection, message: Ask) -> Result<()> {
-        match message {
-            Ask::Join { name } => self.join(room, sender, name.0),
-            Ask::Cursor { x, y } => self.point(room, sender, x, y),
-        }
+    async fn on_message(&mut self, room: &Room, sender: &Connection, ask: Ask) -> Result<()> {
+        ask.dispatch(self, room, sender).await
     }
 
     async fn on_close(&mut self, room: &Room, connection: &Connection, close: &Close) -> Result<()> {
@@ -100,8 +97,8 @@ impl PartyServer for Collab {
     }
 }
 
-impl Collab {
-    fn join(&mut self, room: &Room, sender: &Connection, name: String) -> Result<()> {
+impl AskHandler for Collab {
+    async fn join(&mut self, room: &Room, sender: &Connection, Name(name): Name) -> Result<()> {
         room.storage().put(key(sender.id()), &name)?;
         let cursor = self.users.remove(sender.id()).and_then(|user| user.cursor);
         let user = User { id: sender.id().to_string(), name, cursor };
@@ -111,13 +108,13 @@ impl Collab {
     }
 
     /// Stores nothing: where a pointer was is of no use to anybody after a restart.
-    fn point(&mut self, room: &Room, sender: &Connection, x: f64, y: f64) -> Result<()> {
+    async fn cursor(&mut self, room: &Room, sender: &Connection, point: Point) -> Result<()> {
         let Some(user) = self.users.get_mut(sender.id()) else {
             sender.send(Tell::Error { error: "join first, to say who you are" })?;
             return Ok(());
         };
-        room.broadcast_except(Tell::Cursor { id: &user.id, x, y }, &[sender.id()])?;
-        user.cursor = Some(Point { x, y });
+        room.broadcast_except(Tell::Cursor { id: &user.id, x: point.x, y: point.y }, &[sender.id()])?;
+        user.cursor = Some(point);
         Ok(())
     }
 }
