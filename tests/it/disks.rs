@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use http::StatusCode;
 use partyrs::storage::{Commit, CommitError, KeyRange, StorageEngine, Writes};
 use partyrs::{PartyName, RoomAddress, RoomId};
@@ -271,6 +272,45 @@ async fn opening_reads_little_however_much_there_is_and_a_room_reads_its_own_key
     // The file has thousands of pages; on the way to a leaf there are a few, in each of three tables.
     assert!(opened - before < 50, "{} reads to open", opened - before);
     assert!(started - opened < 20, "{} reads to start a room", started - opened);
+}
+
+/// The commit takes away the number under which the room's keys lie, so an opening that did not wait
+/// for it would write under a number that no room has.
+#[tokio::test]
+async fn an_opening_finds_what_a_commit_of_the_last_one_leaves_that_is_being_written() {
+    let disk = Arc::new(FaultyDisk::default());
+    let (room, other) = (address("room"), address("other"));
+    let engine = RedbEngine::open_on(disk.clone()).unwrap();
+    let opened = engine.open(&room).await.unwrap();
+    soon(engine.commit(commit(&room, opened.epoch, 1, 10))).await.unwrap();
+    let syncs_count = disk.calls_count(Call::Sync);
+    disk.hold(Call::Sync);
+    let mut writes = Writes::new();
+    writes.delete_all();
+    let mut clearing = engine.commit(Commit::new(room.clone(), opened.epoch, 2, Arc::new(writes)));
+    assert!((&mut clearing).now_or_never().is_none());
+    soon(async {
+        while disk.calls_count(Call::Sync) == syncs_count {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let mut opening = engine.open(&room);
+    assert!((&mut opening).now_or_never().is_none());
+    // What the opening has asked for by now is answered before these.
+    for _ in 0..10 {
+        engine.open(&other).await.unwrap();
+    }
+    disk.let_go();
+    soon(clearing).await.unwrap();
+    let opened = soon(opening).await.unwrap();
+    soon(engine.commit(commit(&room, opened.epoch, 1, 7))).await.unwrap();
+    drop(engine);
+
+    let engine = RedbEngine::open_on(disk).unwrap();
+    engine.open(&room).await.unwrap();
+    let stored = engine.get(&room, &["k".to_owned()]).await.unwrap();
+    assert_eq!(stored[0].as_ref().map(bytes::Bytes::len), Some(7));
 }
 
 fn address(room: &str) -> RoomAddress {

@@ -1,13 +1,17 @@
 //! A disk in memory that fails when a test says so.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use partyrs_runtime::storage::Disk;
 
 /// Bytes in memory, and what goes wrong with them.
 #[derive(Debug, Default)]
-pub(crate) struct FaultyDisk(Mutex<State>);
+pub(crate) struct FaultyDisk {
+    state: Mutex<State>,
+    /// Calls are held no longer.
+    let_go: Condvar,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -17,6 +21,8 @@ struct State {
     faults: Vec<Fault>,
     /// How many of each kind there were.
     calls_count: [u64; 4],
+    /// Calls of this kind wait.
+    held: Option<Call>,
 }
 
 /// What a database asks of its disk.
@@ -41,7 +47,17 @@ struct Fault {
 impl FaultyDisk {
     /// A disk with these bytes on it.
     pub(crate) fn of(bytes: Vec<u8>) -> Self {
-        Self(Mutex::new(State { bytes, ..State::default() }))
+        Self { state: Mutex::new(State { bytes, ..State::default() }), let_go: Condvar::new() }
+    }
+
+    /// Calls of this kind are counted and then wait, until [`FaultyDisk::let_go`].
+    pub(crate) fn hold(&self, call: Call) {
+        self.state().held = Some(call);
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.state().held = None;
+        self.let_go.notify_all();
     }
 
     /// The call of this kind after the next `after` fails, and none after it.
@@ -75,14 +91,23 @@ impl FaultyDisk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call, holds it as long as it is to be, and fails it if it is to.
+    fn called(&self, call: Call) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.state();
+        state.calls_count[call as usize] += 1;
+        let is_held = |state: &mut State| state.held == Some(call);
+        let mut state = self.let_go.wait_while(state, is_held).unwrap_or_else(PoisonError::into_inner);
+        state.fail(call)?;
+        Ok(state)
     }
 }
 
 impl State {
-    /// Counts a call, and fails it if it is to.
-    fn called(&mut self, call: Call) -> io::Result<()> {
-        self.calls_count[call as usize] += 1;
+    /// Fails a call if it is to.
+    fn fail(&mut self, call: Call) -> io::Result<()> {
         for index in 0..self.faults.len() {
             let fault = &mut self.faults[index];
             if fault.call != call {
@@ -108,8 +133,7 @@ impl Disk for FaultyDisk {
     }
 
     fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
-        let mut state = self.state();
-        state.called(Call::Read)?;
+        let state = self.called(Call::Read)?;
         let from = usize::try_from(offset).unwrap();
         let found = state.bytes.get(from..from + into.len());
         into.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
@@ -117,8 +141,7 @@ impl Disk for FaultyDisk {
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.state();
-        state.called(Call::Write)?;
+        let mut state = self.called(Call::Write)?;
         let from = usize::try_from(offset).unwrap();
         let to = from + bytes.len();
         let place = state.bytes.get_mut(from..to).ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -127,8 +150,7 @@ impl Disk for FaultyDisk {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = self.state();
-        state.called(Call::SetLen)?;
+        let mut state = self.called(Call::SetLen)?;
         if state.capacity.is_some_and(|capacity| len > capacity) {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -137,6 +159,6 @@ impl Disk for FaultyDisk {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.state().called(Call::Sync)
+        self.called(Call::Sync).map(drop)
     }
 }

@@ -11,7 +11,7 @@
 mod check;
 pub(super) mod snapshot;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -32,7 +32,7 @@ use partyrs::storage::{
     StoredAlarm, Writes,
 };
 use partyrs::{PartyName, RoomAddress, RoomId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use self::check::{CheckReport, Defect, check};
 use super::disk::{Disk, FileDisk};
@@ -83,7 +83,7 @@ const READS_WAITING_MAX: usize = 1024;
 /// for good.
 pub struct RedbEngine {
     store: Arc<Store>,
-    rooms: Rooms,
+    rooms: Arc<Rooms>,
     epochs_count: AtomicU64,
     /// `None` while the engine is dropped: the threads end when their queues do.
     commits: Option<mpsc::Sender<Waiting>>,
@@ -133,8 +133,21 @@ pub enum OpenError {
     },
 }
 
-/// The open rooms: written by `open` and `close`, and by the commit thread.
-type Rooms = Arc<Mutex<HashMap<RoomAddress, OpenRoom>>>;
+/// What `open` and `close` share with the commit thread.
+#[derive(Default)]
+struct Rooms {
+    state: Mutex<RoomsState>,
+    /// A group of commits has been written, or has failed.
+    group_over: Notify,
+}
+
+#[derive(Default)]
+struct RoomsState {
+    /// Entered by `open`, removed by `close`; the commit thread notes what has landed.
+    open: HashMap<RoomAddress, OpenRoom>,
+    /// Rooms of the group that is being written, of whatever epoch. The commit thread's.
+    written: HashSet<RoomAddress>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct OpenRoom {
@@ -204,7 +217,7 @@ impl RedbEngine {
 
     fn start(store: Store) -> io::Result<Self> {
         let store = Arc::new(store);
-        let rooms = Rooms::default();
+        let rooms = Arc::new(Rooms::default());
         let (commits, waiting) = mpsc::channel(COMMITS_WAITING_MAX);
         let (reads, asked) = mpsc::channel::<Read>(READS_WAITING_MAX);
         let asked = Arc::new(Mutex::new(asked));
@@ -261,28 +274,41 @@ impl RedbEngine {
 
     /// Where the keys of an open room lie, if it has any.
     fn number(&self, room: &RoomAddress) -> Option<u64> {
-        lock(&self.rooms).get(room).and_then(|open| open.number)
+        self.rooms.state().open.get(room).and_then(|open| open.number)
     }
 }
 
 #[async_trait]
 impl StorageEngine for RedbEngine {
     async fn open(&self, room: &RoomAddress) -> Result<Opened, EngineError> {
+        let epoch = self.epochs_count.fetch_add(1, Ordering::Relaxed) + 1;
+        // From here on commits of earlier epochs are refused. One that is being written may
+        // still give the room its number, or take it away, so it is waited for.
+        self.rooms.state().open.insert(room.clone(), OpenRoom { epoch, seq: 0, number: None });
+        self.rooms.settled(room).await;
         let address = room.clone();
         let stored = self.read(move |txn| {
             let Some(number) = room_number(txn, &address)? else { return Ok((None, Vec::new())) };
             Ok((Some(number), alarms_of(&txn.open_table(ALARMS)?, number)?))
         });
-        let (number, alarms) = stored.await?;
-        let epoch = self.epochs_count.fetch_add(1, Ordering::Relaxed) + 1;
-        lock(&self.rooms).insert(room.clone(), OpenRoom { epoch, seq: 0, number });
-        Ok(Opened::new(epoch, 0).with_alarms(alarms))
+        match stored.await {
+            Ok((number, alarms)) => {
+                if let Some(open) = self.rooms.state().of(room, epoch) {
+                    open.number = number;
+                }
+                Ok(Opened::new(epoch, 0).with_alarms(alarms))
+            }
+            Err(error) => {
+                self.close(room, epoch);
+                Err(error)
+            }
+        }
     }
 
     fn close(&self, room: &RoomAddress, epoch: u64) {
-        let mut rooms = lock(&self.rooms);
-        if rooms.get(room).is_some_and(|open| open.epoch == epoch) {
-            rooms.remove(room);
+        let mut rooms = self.rooms.state();
+        if rooms.of(room, epoch).is_some() {
+            rooms.open.remove(room);
         }
     }
 
@@ -383,10 +409,36 @@ impl StorageEngine for RedbEngine {
     }
 }
 
+impl Rooms {
+    fn state(&self) -> MutexGuard<'_, RoomsState> {
+        // Nothing that may panic runs under the lock, so a poisoned one is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no commit of the room is being written.
+    async fn settled(&self, room: &RoomAddress) {
+        loop {
+            // Before looking, so that it is told of what ends in between.
+            let over = self.group_over.notified();
+            if !self.state().written.contains(room) {
+                return;
+            }
+            over.await;
+        }
+    }
+}
+
+impl RoomsState {
+    /// The room, if this is its latest opening.
+    fn of(&mut self, room: &RoomAddress, epoch: u64) -> Option<&mut OpenRoom> {
+        self.open.get_mut(room).filter(|open| open.epoch == epoch)
+    }
+}
+
 /// The thread that writes.
 struct Committer {
     store: Arc<Store>,
-    rooms: Rooms,
+    rooms: Arc<Rooms>,
     /// Whether there was no space for a commit of the last group.
     is_full: bool,
 }
@@ -442,18 +494,31 @@ impl Committer {
     /// Writes a group in one transaction and answers each of it; returns those, unanswered, for
     /// which there was no space.
     fn commit_together(&self, group: Vec<Waiting>) -> Vec<Waiting> {
+        let left = self.write_group(group);
+        self.rooms.state().written.clear();
+        self.rooms.group_over.notify_waiters();
+        left
+    }
+
+    fn write_group(&self, group: Vec<Waiting>) -> Vec<Waiting> {
         // What the open rooms will be like when the group has landed.
         let mut after: HashMap<RoomAddress, OpenRoom> = HashMap::new();
         let mut accepted = Vec::new();
         for waiting in group {
             let Commit { room, epoch, seq, .. } = &waiting.commit;
-            let known = after.get(room).copied().or_else(|| lock(&self.rooms).get(room).copied());
+            let mut rooms = self.rooms.state();
+            let known = after.get(room).copied().or_else(|| rooms.open.get(room).copied());
             match known.filter(|open| open.epoch == *epoch && open.seq + 1 == *seq) {
                 Some(open) => {
+                    rooms.written.insert(room.clone());
+                    drop(rooms);
                     after.insert(room.clone(), OpenRoom { seq: *seq, ..open });
                     accepted.push(waiting);
                 }
-                None => answer(waiting.answer, Err(CommitError::Fenced)),
+                None => {
+                    drop(rooms);
+                    answer(waiting.answer, Err(CommitError::Fenced));
+                }
             }
         }
         let group = accepted;
@@ -464,9 +529,9 @@ impl Committer {
         let result = written.unwrap_or_else(|reason| Err(CommitError::Failed(reason)));
         match &result {
             Ok(()) => {
-                let mut rooms = lock(&self.rooms);
+                let mut rooms = self.rooms.state();
                 for (address, landed) in after {
-                    if let Some(open) = rooms.get_mut(&address).filter(|open| open.epoch == landed.epoch) {
+                    if let Some(open) = rooms.of(&address, landed.epoch) {
                         *open = landed;
                     }
                 }
@@ -700,11 +765,6 @@ fn is_of_the_system(error: &io::Error) -> bool {
     error.raw_os_error().is_some() || is_about_space(error)
 }
 
-fn lock(rooms: &Rooms) -> MutexGuard<'_, HashMap<RoomAddress, OpenRoom>> {
-    // Nothing that may panic runs under the lock, so a poisoned one is still whole.
-    rooms.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Gives a file of a folder its name, so that a loss of power takes away neither.
 fn name_for_good(new: &Path, file: &Path) -> io::Result<()> {
     fs::rename(new, file)?;
@@ -735,7 +795,7 @@ impl Drop for RedbEngine {
 impl fmt::Debug for RedbEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedbEngine")
-            .field("open_rooms_count", &lock(&self.rooms).len())
+            .field("open_rooms_count", &self.rooms.state().open.len())
             .finish_non_exhaustive()
     }
 }
