@@ -313,6 +313,31 @@ async fn an_opening_finds_what_a_commit_of_the_last_one_leaves_that_is_being_wri
     assert_eq!(stored[0].as_ref().map(bytes::Bytes::len), Some(7));
 }
 
+/// After a panic the file is opened anew; before that redb closes it as if nothing were, which syncs.
+#[tokio::test]
+async fn a_sync_that_fails_as_the_file_is_closed_to_be_opened_anew_is_the_last_one() {
+    let disk = Arc::new(FaultyDisk::default());
+    let room = address("room");
+    let engine = RedbEngine::open_on(disk.clone()).unwrap();
+    let opened = engine.open(&room).await.unwrap();
+    soon(engine.commit(commit(&room, opened.epoch, 1, 1_000_000))).await.unwrap();
+    drop(engine);
+    // Most of it is not in memory.
+    let engine = RedbEngine::open_on(disk.clone()).unwrap();
+    let opened = engine.open(&room).await.unwrap();
+    disk.panic_once(Call::Read);
+    let error = engine.get(&room, &["k".to_owned()]).await.unwrap_err().to_string();
+    assert!(error.contains("planted by the test"), "{error}");
+    let syncs_count = disk.calls_count(Call::Sync);
+    disk.fail_once(Call::Sync, 0, ErrorKind::Other);
+
+    let answer = soon(engine.commit(commit(&room, opened.epoch, 1, 10))).await;
+
+    assert!(matches!(answer, Err(CommitError::Failed(_))), "{answer:?}");
+    assert!(engine.failed().now_or_never().is_some());
+    assert_eq!(disk.calls_count(Call::Sync), syncs_count + 1, "it was asked again");
+}
+
 fn address(room: &str) -> RoomAddress {
     RoomAddress::new(PartyName::new("main").unwrap(), RoomId::new(room).unwrap())
 }

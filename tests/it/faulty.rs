@@ -39,7 +39,8 @@ struct Fault {
     call: Call,
     /// How many of these calls still go well.
     after: u64,
-    kind: io::ErrorKind,
+    /// `None` for a panic.
+    kind: Option<io::ErrorKind>,
     /// Whether all that come after it fail too.
     stays: bool,
 }
@@ -62,12 +63,17 @@ impl FaultyDisk {
 
     /// The call of this kind after the next `after` fails, and none after it.
     pub(crate) fn fail_once(&self, call: Call, after: u64, kind: io::ErrorKind) {
-        self.state().faults.push(Fault { call, after, kind, stays: false });
+        self.state().faults.push(Fault { call, after, kind: Some(kind), stays: false });
+    }
+
+    /// The next call of this kind panics, and none after it.
+    pub(crate) fn panic_once(&self, call: Call) {
+        self.state().faults.push(Fault { call, after: 0, kind: None, stays: false });
     }
 
     /// Every call of this kind fails from now on.
     pub(crate) fn fail(&self, call: Call, kind: io::ErrorKind) {
-        self.state().faults.push(Fault { call, after: 0, kind, stays: true });
+        self.state().faults.push(Fault { call, after: 0, kind: Some(kind), stays: true });
     }
 
     /// What was to fail and has not failed yet goes well; tells how much that is.
@@ -121,6 +127,7 @@ impl State {
             if !fault.stays {
                 self.faults.remove(index);
             }
+            let kind = kind.expect("planted by the test");
             return Err(io::Error::new(kind, "planted by the test"));
         }
         Ok(())

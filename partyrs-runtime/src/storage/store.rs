@@ -117,6 +117,15 @@ impl Store {
             .map_err(|panic| format!("the data file is damaged: {}", panic_error(&*panic)).into())
     }
 
+    /// Whether anything is still known of the disk.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub(super) fn check_lost(&self) -> Result<(), Arc<str>> {
+        self.health.lost.borrow().clone().map_or(Ok(()), Err)
+    }
+
     /// Waits until nothing is known of the disk any more; returns why.
     pub(super) fn lost(&self) -> impl Future<Output = Arc<str>> + Send + use<> {
         let mut lost = self.health.lost.subscribe();
@@ -140,15 +149,15 @@ impl Store {
             // Another was faster.
             return Ok(());
         }
-        if let Some(reason) = &*self.health.lost.borrow() {
-            return Err(Arc::clone(reason));
-        }
+        self.check_lost()?;
         // A snapshot knows nothing of what the next one writes over, and closes the file at its end.
         self.snapshots.end_all();
         // Before the next one writes: this one closes its file.
         let failed = database.take();
         // After a panic it may panic here too; what it holds is gone then.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(failed)));
+        // If nothing was wrong for redb, closing has written and synced.
+        self.check_lost()?;
         self.health.has_failed.store(false, Ordering::Release);
         let opened = open(&self.disk, &self.health).map_err(|error| error.to_string()).and_then(|opened| {
             // What is read from now on was written before the error, and may not be safe yet.
