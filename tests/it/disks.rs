@@ -338,6 +338,26 @@ async fn a_sync_that_fails_as_the_file_is_closed_to_be_opened_anew_is_the_last_o
     assert_eq!(disk.calls_count(Call::Sync), syncs_count + 1, "it was asked again");
 }
 
+#[tokio::test]
+async fn a_sync_that_finds_no_space_is_no_full_disk_for_nobody_knows_what_is_stored() {
+    let disk = Arc::new(FaultyDisk::default());
+    let room = address("room");
+    let engine = RedbEngine::open_on(disk.clone()).unwrap();
+    let opened = engine.open(&room).await.unwrap();
+    disk.fill_up();
+    let answer = soon(engine.commit(commit(&room, opened.epoch, 1, 20_000_000))).await;
+    assert!(matches!(answer, Err(CommitError::Full)), "{answer:?}");
+    // From now on commits go one by one.
+    engine.get(&room, &["k".to_owned()]).await.unwrap();
+    let opened = engine.open(&room).await.unwrap();
+    disk.fail(Call::Sync, ErrorKind::StorageFull);
+
+    let answer = soon(engine.commit(commit(&room, opened.epoch, 1, 10))).await;
+
+    assert!(matches!(answer, Err(CommitError::Failed(_))), "{answer:?}");
+    assert!(engine.failed().now_or_never().is_some());
+}
+
 fn address(room: &str) -> RoomAddress {
     RoomAddress::new(PartyName::new("main").unwrap(), RoomId::new(room).unwrap())
 }

@@ -526,7 +526,11 @@ impl Committer {
             return group;
         }
         let written = self.store.with(|database| write(database, &group, &mut after));
-        let result = written.unwrap_or_else(|reason| Err(CommitError::Failed(reason)));
+        let mut result = written.unwrap_or_else(|reason| Err(CommitError::Failed(reason)));
+        // A sync may fail for want of space too, and then nobody knows what is stored.
+        if let (Err(_), Err(reason)) = (&result, self.store.check_lost()) {
+            result = Err(CommitError::Failed(reason));
+        }
         match &result {
             Ok(()) => {
                 let mut rooms = self.rooms.state();
