@@ -358,6 +358,18 @@ async fn a_sync_that_finds_no_space_is_no_full_disk_for_nobody_knows_what_is_sto
     assert!(engine.failed().now_or_never().is_some());
 }
 
+/// Nobody waits for the snapshot any more when it is taken, so nothing but the engine can end it.
+#[tokio::test]
+async fn an_engine_that_is_dropped_leaves_no_snapshot_behind_that_was_asked_for() {
+    let disk = Arc::new(FaultyDisk::default());
+    let engine = RedbEngine::open_on(disk.clone()).unwrap();
+    for _ in 0..100 {
+        assert!(engine.snapshot().now_or_never().is_none());
+    }
+    drop(engine);
+    assert_eq!(Arc::strong_count(&disk), 1, "the disk is still in use");
+}
+
 fn address(room: &str) -> RoomAddress {
     RoomAddress::new(PartyName::new("main").unwrap(), RoomId::new(room).unwrap())
 }

@@ -786,13 +786,14 @@ fn name_for_good(new: &Path, file: &Path) -> io::Result<()> {
 /// Waits until what was handed over is written and the file is closed; ends its snapshots.
 impl Drop for RedbEngine {
     fn drop(&mut self) {
-        self.store.end_snapshots();
         self.commits = None;
         self.reads = None;
         for thread in self.threads.drain(..) {
             // A thread that panicked has been reported by the panic hook.
             let _ = thread.join();
         }
+        // Only now, for those who read have begun the last of them.
+        self.store.end_snapshots();
     }
 }
 
