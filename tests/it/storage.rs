@@ -61,8 +61,9 @@ async fn filled() -> (tempfile::TempDir, std::path::PathBuf) {
 #[tokio::test]
 async fn a_file_that_was_cut_or_overwritten_is_refused_by_name_with_a_way_out() {
     type Damage = fn(&mut Vec<u8>);
-    let damages: [(&str, Damage); 5] = [
+    let damages: [(&str, Damage); 6] = [
         ("half of it is lost", |bytes| bytes.truncate(bytes.len() / 2)),
+        ("all of it is lost", Vec::clear),
         ("all but a part of its header is lost", |bytes| bytes.truncate(100)),
         ("its header is zero", |bytes| bytes[..4096].fill(0)),
         ("its first bytes are another's", |bytes| bytes[..4].copy_from_slice(b"ELF!")),
@@ -79,6 +80,21 @@ async fn a_file_that_was_cut_or_overwritten_is_refused_by_name_with_a_way_out() 
         assert!(text.contains("rooms.redb") && text.contains("backup"), "{damage}: {text}");
         assert_eq!(std::fs::read(&file).unwrap(), bytes, "{damage}: it was changed");
     }
+}
+
+/// Such as to another disk, which is not there yet.
+#[test]
+fn a_file_that_is_a_link_to_nowhere_is_refused_and_stays_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, elsewhere) = (folder.path().join("rooms.redb"), folder.path().join("elsewhere"));
+    std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+    let refused = RedbEngine::open(folder.path());
+    assert!(matches!(refused, Err(OpenError::Folder { .. })), "{refused:?}");
+    assert!(file.is_symlink() && !elsewhere.exists());
+
+    drop(RedbEngine::open(&folder.path().join("other")).unwrap());
+    std::fs::rename(folder.path().join("other/rooms.redb"), &elsewhere).unwrap();
+    RedbEngine::open(folder.path()).unwrap();
 }
 
 #[tokio::test]

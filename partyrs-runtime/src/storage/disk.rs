@@ -63,9 +63,17 @@ pub(crate) struct FileDisk {
 }
 
 impl FileDisk {
-    /// Opens the file or makes it; `None` if another process has it.
+    /// Opens a file that is there; `None` if another process has it.
     pub(crate) fn open(path: &Path) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        Self::lock(OpenOptions::new().read(true).write(true).open(path)?)
+    }
+
+    /// Opens the file or makes it; `None` if another process has it.
+    pub(crate) fn make(path: &Path) -> io::Result<Option<Self>> {
+        Self::lock(OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?)
+    }
+
+    fn lock(file: File) -> io::Result<Option<Self>> {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -198,7 +206,7 @@ mod tests {
         use std::os::unix::fs::MetadataExt;
 
         let folder = tempfile::tempdir().unwrap();
-        let disk = FileDisk::open(&folder.path().join("file")).unwrap().unwrap();
+        let disk = FileDisk::make(&folder.path().join("file")).unwrap().unwrap();
         let taken_bytes = || disk.file.metadata().unwrap().blocks() * 512;
         disk.set_len(1 << 20).unwrap();
         assert_eq!(disk.len_bytes().unwrap(), 1 << 20);

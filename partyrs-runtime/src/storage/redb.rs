@@ -176,11 +176,11 @@ impl RedbEngine {
         let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(unusable)?;
         let file = folder.join(FILE);
-        if !file.try_exists().map_err(unusable)? {
+        if !is_there(&file).map_err(unusable)? {
             let new = folder.join(NEW_FILE);
-            let disk = lock_file(&new)?;
+            let disk = lock_file(&new, FileDisk::make)?;
             // Another process may have been faster; its file is not to be replaced.
-            if !file.try_exists().map_err(unusable)? {
+            if !is_there(&file).map_err(unusable)? {
                 // What a crash has left half made is nothing.
                 disk.set_len(0).map_err(unusable)?;
                 let engine = Self::open_file(&file, disk)?;
@@ -683,16 +683,32 @@ fn must_exist(folder: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Opens the file in a folder that is there, or makes it.
+/// Whether there is anything of this name: a link that leads nowhere, for what it led to may come back.
+fn is_there(file: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(file) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens the file of a folder.
 fn open_disk(folder: &Path) -> Result<(PathBuf, Arc<dyn Disk>), OpenError> {
     let file = folder.join(FILE);
-    let disk = lock_file(&file)?;
+    let disk = lock_file(&file, FileDisk::open)?;
+    // It had its name when it was whole, so somebody has emptied it.
+    if disk.len_bytes().map_err(|source| unusable(&file, source))? == 0 {
+        return Err(OpenError::Damaged { file, text: "it is empty".to_owned() });
+    }
     Ok((file, disk))
 }
 
-/// Opens this file, or makes it, for this process alone.
-fn lock_file(file: &Path) -> Result<Arc<dyn Disk>, OpenError> {
-    match FileDisk::open(file) {
+/// Opens or makes this file for this process alone.
+fn lock_file(
+    file: &Path,
+    open: fn(&Path) -> io::Result<Option<FileDisk>>,
+) -> Result<Arc<dyn Disk>, OpenError> {
+    match open(file) {
         Ok(Some(disk)) => Ok(Arc::new(disk)),
         Ok(None) => Err(OpenError::InUse { folder: file.parent().unwrap_or(file).to_owned() }),
         Err(source) => Err(unusable(file, source)),
