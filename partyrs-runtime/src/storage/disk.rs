@@ -140,12 +140,13 @@ impl Growth {
 #[cfg(target_os = "linux")]
 fn take_space(file: &File, old: u64, len: u64) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
-    use rustix::io::Errno;
+    use rustix::io::{Errno, retry_on_intr};
 
     let found = fstatvfs(file)?;
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     match Growth::of(len - old, free) {
-        Growth::Taken => match fallocate(file, FallocateFlags::empty(), old, len - old) {
+        // Some file systems stop for a signal, which is no error of the disk.
+        Growth::Taken => match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), old, len - old)) {
             // Where it cannot be taken, a write finds its space or does not.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             Err(error) => {
