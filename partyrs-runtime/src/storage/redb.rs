@@ -790,13 +790,22 @@ fn name_for_good(new: &Path, file: &Path) -> io::Result<()> {
     fs::rename(new, file)?;
     let Some(folder) = file.parent() else { return Ok(()) };
     fs::File::open(folder)?.sync_all()?;
-    // The folder may be as new as the file; that above it may be somebody else's, and unreadable.
-    if let Some(above) = folder.canonicalize()?.parent()
-        && let Ok(above) = fs::File::open(above)
-    {
-        above.sync_all()?;
+    // The folder may be as new as the file, and those above it too; they may be somebody else's, and
+    // unreadable, or cannot be synced at all.
+    for above in folder.canonicalize()?.ancestors().skip(1) {
+        let Ok(above) = fs::File::open(above) else { continue };
+        match above.sync_all() {
+            Err(error) if !is_never_synced(&error) => return Err(error),
+            _ => {}
+        }
     }
     Ok(())
+}
+
+/// Whether there is nothing to sync, rather than that it failed.
+fn is_never_synced(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, ReadOnlyFilesystem, Unsupported};
+    matches!(error.kind(), InvalidInput | ReadOnlyFilesystem | Unsupported)
 }
 
 /// Waits until what was handed over is written and the file is closed; ends its snapshots.
