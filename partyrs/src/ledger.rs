@@ -351,7 +351,8 @@ impl Ledger {
     pub(crate) fn is_durable_or_wake(&self, number: u64, waker: &Waker) -> bool {
         let mut state = self.state();
         let durable = state.durable >= number;
-        if !durable {
+        // Who is polled for other reasons asks again and again, and is to be woken once.
+        if !durable && !state.waiting.iter().any(|waiting| waiting.will_wake(waker)) {
             state.waiting.push(waker.clone());
         }
         durable

@@ -166,7 +166,8 @@ impl Store {
         });
         match opened {
             Ok(opened) => {
-                tracing::info!("data file opened anew after an error of the disk");
+                // What the error was, and whom it has cost, is told where it came.
+                tracing::debug!("data file opened anew after an error of the disk");
                 *database = Some(opened);
                 Ok(())
             }
