@@ -4,7 +4,7 @@
 //! hide those in the others, and so that each is put in our words and not in the parser's.
 
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
-use syn::{Attribute, LitStr, Meta};
+use syn::{Attribute, ExprPath, LitStr, Meta};
 
 use crate::{case::Case, mistakes::Mistakes};
 
@@ -12,9 +12,27 @@ use crate::{case::Case, mistakes::Mistakes};
 #[derive(Default)]
 pub(crate) struct Attrs {
     pub(crate) tag: Option<LitStr>,
+    pub(crate) content: Option<LitStr>,
     pub(crate) rename: Option<LitStr>,
     pub(crate) rename_all: Option<Case>,
     pub(crate) rename_all_fields: Option<Case>,
+    pub(crate) aliases: Vec<LitStr>,
+    pub(crate) deny_unknown_fields: Option<Ident>,
+    pub(crate) default: Option<(Ident, Standby)>,
+    pub(crate) skip: Option<Ident>,
+    pub(crate) skip_serializing_if: Option<(Ident, ExprPath)>,
+    pub(crate) flatten: Option<Ident>,
+    pub(crate) other: Option<Ident>,
+    pub(crate) binary: Option<Ident>,
+}
+
+/// What stands in for a value that never came.
+#[derive(Clone)]
+pub(crate) enum Standby {
+    /// `default`: what `Default` says.
+    Default,
+    /// `default = "path"`: what the function says.
+    Function(ExprPath),
 }
 
 /// What an attribute stands on.
@@ -33,16 +51,25 @@ pub(crate) enum Place {
 #[derive(Clone, Copy, PartialEq)]
 enum Key {
     Tag,
+    Content,
     Rename,
     RenameAll,
     RenameAllFields,
+    Alias,
+    Default,
+    Skip,
+    SkipSerializingIf,
+    Flatten,
+    DenyUnknownFields,
+    Other,
+    Binary,
 }
 
 /// What stands between two commas.
-struct Entry {
-    key: Ident,
-    /// The `=` and what follows it.
-    rest: Vec<TokenTree>,
+pub(crate) struct Entry {
+    pub(crate) key: Ident,
+    /// What follows it.
+    pub(crate) rest: Vec<TokenTree>,
 }
 
 impl Attrs {
@@ -56,12 +83,12 @@ impl Attrs {
                 continue;
             }
             let Meta::List(list) = &attribute.meta else {
-                let example = place.expected().replace(" or ", ", ").replace('`', "");
+                let example = place.keys().next().map(Key::example).unwrap_or_default();
                 mistakes
                     .at(&attribute.meta, format_args!("`frame` needs a list; write `#[frame({example})]`"));
                 continue;
             };
-            for entry in entries(&list.tokens, place, mistakes) {
+            for entry in entries(&list.tokens, &place.expected(), mistakes) {
                 attrs.read_entry(&entry, place, &mut seen, mistakes);
             }
         }
@@ -79,28 +106,97 @@ impl Attrs {
             mistakes.at(written, format_args!("`{written}` belongs on {right}, not on {wrong}"));
             return;
         }
-        if seen.contains(&key) {
+        if seen.contains(&key) && !key.may_repeat() {
             mistakes.at(written, format_args!("`{written}` is given twice; remove one of them"));
             return;
         }
         seen.push(key);
-        let Some(value) = entry.string(key, mistakes) else { return };
+        match key {
+            Key::Tag | Key::Content | Key::Rename | Key::RenameAll | Key::RenameAllFields | Key::Alias => {
+                if let Some(value) = entry.string(&key.example(), mistakes) {
+                    self.read_string(key, value, mistakes);
+                }
+            }
+            Key::Default if entry.rest.is_empty() => {
+                self.default = Some((written.clone(), Standby::Default));
+            }
+            Key::Default if place == Place::Struct => {
+                entry.flag(mistakes);
+            }
+            Key::Default => {
+                if let Some(path) = entry.function("default = \"...\"", mistakes) {
+                    self.default = Some((written.clone(), Standby::Function(path)));
+                }
+            }
+            Key::SkipSerializingIf => {
+                if let Some(path) = entry.function(&key.example(), mistakes) {
+                    self.skip_serializing_if = Some((written.clone(), path));
+                }
+            }
+            Key::Skip => self.skip = entry.flag(mistakes),
+            Key::Flatten => self.flatten = entry.flag(mistakes),
+            Key::DenyUnknownFields => self.deny_unknown_fields = entry.flag(mistakes),
+            Key::Other => self.other = entry.flag(mistakes),
+            Key::Binary => self.binary = entry.flag(mistakes),
+        }
+    }
+
+    /// A field without a key of its own needs nothing that is said of a key.
+    pub(crate) fn say_what_is_idle(&self, mistakes: &mut Mistakes) {
+        let (word, why) = match (&self.skip, &self.flatten) {
+            (Some(skip), Some(flatten)) => {
+                mistakes.at(flatten, "a field with `skip` takes no keys; remove `skip` or `flatten`");
+                (skip, "is neither read nor written")
+            }
+            (Some(skip), None) => (skip, "is neither read nor written"),
+            (None, Some(flatten)) => (flatten, "has no key of its own"),
+            (None, None) => return,
+        };
+        for name in self.rename.iter().chain(&self.aliases) {
+            mistakes.at(name, format_args!("a field with `{word}` {why}, so it needs no name"));
+        }
+        if let Some((key, _)) = &self.skip_serializing_if {
+            mistakes.at(key, format_args!("a field with `{word}` {why}, so `{key}` says nothing"));
+        }
+        if let (Some(flatten), Some((key, _))) = (&self.flatten, &self.default) {
+            mistakes.at(key, format_args!("a field with `{flatten}` {why}, so `{key}` says nothing"));
+        }
+    }
+
+    fn read_string(&mut self, key: Key, value: LitStr, mistakes: &mut Mistakes) {
         match key {
             Key::Tag if value.value().is_empty() => {
                 mistakes.at(value, "the tag needs a name; write `tag = \"type\"`");
             }
             Key::Tag => self.tag = Some(value),
+            Key::Content if value.value().is_empty() => {
+                mistakes.at(value, "the content needs a name; write `content = \"data\"`");
+            }
+            Key::Content => self.content = Some(value),
             Key::Rename => self.rename = Some(value),
             Key::RenameAll => self.rename_all = case(&value, mistakes),
             Key::RenameAllFields => self.rename_all_fields = case(&value, mistakes),
+            _ => self.aliases.push(value),
         }
     }
 }
 
 impl Entry {
+    /// The key, if nothing stands behind it.
+    pub(crate) fn flag(&self, mistakes: &mut Mistakes) -> Option<Ident> {
+        let key = &self.key;
+        match self.rest.first() {
+            None => Some(key.clone()),
+            Some(value) => {
+                mistakes.at(value, format_args!("`{key}` takes no value; write `{key}`"));
+                None
+            }
+        }
+    }
+
     /// The string after the `=`, with nothing behind it.
-    fn string(&self, key: Key, mistakes: &mut Mistakes) -> Option<LitStr> {
-        let takes = || format!("`{}` takes a string: `{}`", self.key, key.example());
+    pub(crate) fn string(&self, example: &str, mistakes: &mut Mistakes) -> Option<LitStr> {
+        let takes = || format!("`{}` takes a string: `{example}`", self.key);
         let value = match &self.rest[..] {
             [] => {
                 mistakes.at(&self.key, takes());
@@ -124,6 +220,16 @@ impl Entry {
             mistakes.at(behind, format_args!("expected `,` after the value of `{}`", self.key));
         }
         Some(string)
+    }
+
+    /// The path in the string after the `=`.
+    pub(crate) fn function(&self, example: &str, mistakes: &mut Mistakes) -> Option<ExprPath> {
+        let string = self.string(example, mistakes)?;
+        let path = string.parse().ok();
+        if path.is_none() {
+            mistakes.at(&string, format_args!("`{}` is no path of a function", string.value()));
+        }
+        path
     }
 }
 
@@ -150,20 +256,32 @@ impl Place {
         }
     }
 
+    fn keys(self) -> impl Iterator<Item = Key> {
+        Key::ALL.into_iter().filter(move |key| key.places().contains(&self))
+    }
+
     /// The keys that may stand here, as they are written.
     fn expected(self) -> String {
-        let keys = Key::ALL.iter().filter(|key| key.places().contains(&self));
-        let keys: Vec<_> = keys.map(|key| format!("`{}`", key.example())).collect();
-        match &keys[..] {
-            [] => String::new(),
-            [only] => only.clone(),
-            [init @ .., last] => format!("{} or {last}", init.join(", ")),
-        }
+        one_of(self.keys().map(Key::example))
     }
 }
 
 impl Key {
-    const ALL: [Self; 4] = [Self::Tag, Self::Rename, Self::RenameAll, Self::RenameAllFields];
+    const ALL: [Self; 13] = [
+        Self::Tag,
+        Self::Content,
+        Self::Rename,
+        Self::RenameAll,
+        Self::RenameAllFields,
+        Self::Alias,
+        Self::Default,
+        Self::Skip,
+        Self::SkipSerializingIf,
+        Self::Flatten,
+        Self::DenyUnknownFields,
+        Self::Other,
+        Self::Binary,
+    ];
 
     fn named(key: &Ident) -> Option<Self> {
         Self::ALL.into_iter().find(|known| key == known.name())
@@ -172,37 +290,66 @@ impl Key {
     const fn name(self) -> &'static str {
         match self {
             Self::Tag => "tag",
+            Self::Content => "content",
             Self::Rename => "rename",
             Self::RenameAll => "rename_all",
             Self::RenameAllFields => "rename_all_fields",
+            Self::Alias => "alias",
+            Self::Default => "default",
+            Self::Skip => "skip",
+            Self::SkipSerializingIf => "skip_serializing_if",
+            Self::Flatten => "flatten",
+            Self::DenyUnknownFields => "deny_unknown_fields",
+            Self::Other => "other",
+            Self::Binary => "binary",
         }
     }
 
     /// The places where it may stand.
     const fn places(self) -> &'static [Place] {
         match self {
-            Self::Tag | Self::RenameAllFields => &[Place::Enum],
-            Self::Rename => &[Place::Variant, Place::Field],
-            Self::RenameAll => &[Place::Enum, Place::Struct],
+            Self::Tag | Self::Content | Self::RenameAllFields => &[Place::Enum],
+            Self::Rename | Self::Alias => &[Place::Variant, Place::Field],
+            Self::RenameAll | Self::DenyUnknownFields => &[Place::Enum, Place::Struct],
+            Self::Default => &[Place::Struct, Place::Field],
+            Self::Skip | Self::SkipSerializingIf | Self::Flatten => &[Place::Field],
+            Self::Other | Self::Binary => &[Place::Variant],
         }
     }
 
     /// The same, for someone who put it elsewhere.
     const fn right_place(self) -> &'static str {
         match self {
-            Self::Tag | Self::RenameAllFields => "an enum",
-            Self::Rename => "a variant or a field",
-            Self::RenameAll => "an enum or a struct",
+            Self::Tag | Self::Content | Self::RenameAllFields => "an enum",
+            Self::Rename | Self::Alias => "a variant or a field",
+            Self::RenameAll | Self::DenyUnknownFields => "an enum or a struct",
+            Self::Default => "a struct or a field",
+            Self::Skip | Self::SkipSerializingIf | Self::Flatten => "a field",
+            Self::Other | Self::Binary => "a variant",
         }
     }
 
+    /// Whether several of it say more than one.
+    const fn may_repeat(self) -> bool {
+        matches!(self, Self::Alias)
+    }
+
+    /// As it is written.
     fn example(self) -> String {
-        format!("{} = \"...\"", self.name())
+        match self {
+            Self::Default
+            | Self::Skip
+            | Self::Flatten
+            | Self::DenyUnknownFields
+            | Self::Other
+            | Self::Binary => self.name().to_owned(),
+            _ => format!("{} = \"...\"", self.name()),
+        }
     }
 }
 
-/// Takes a list apart at its commas.
-fn entries(list: &TokenStream, place: Place, mistakes: &mut Mistakes) -> Vec<Entry> {
+/// Takes a list apart at its commas; each entry is to begin with a word.
+fn entries(list: &TokenStream, expected: &str, mistakes: &mut Mistakes) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut tokens = list.clone().into_iter().peekable();
     while let Some(first) = tokens.next() {
@@ -213,10 +360,20 @@ fn entries(list: &TokenStream, place: Place, mistakes: &mut Mistakes) -> Vec<Ent
         }
         match first {
             TokenTree::Ident(key) => entries.push(Entry { key, rest }),
-            other => mistakes.at(other, format_args!("expected {}", place.expected())),
+            other => mistakes.at(other, format_args!("expected {expected}")),
         }
     }
     entries
+}
+
+/// `a`, `b` or `c`, each in backticks.
+fn one_of(words: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let words: Vec<_> = words.into_iter().map(|word| format!("`{}`", word.as_ref())).collect();
+    match &words[..] {
+        [] => String::new(),
+        [only] => only.clone(),
+        [init @ .., last] => format!("{} or {last}", init.join(", ")),
+    }
 }
 
 fn is_comma(token: &TokenTree) -> bool {

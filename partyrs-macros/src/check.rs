@@ -8,7 +8,7 @@ use proc_macro2::Ident;
 use syn::Type;
 
 use crate::{
-    ast::{Body, Content, Field, Item, Name, Variant},
+    ast::{Body, Content, Field, Item, Keys, Name, Part, Role, Tuple, Variant},
     mistakes::Mistakes,
 };
 
@@ -31,24 +31,38 @@ pub(crate) enum Direction {
 /// Reports everything that keeps the item from being a message.
 pub(crate) fn check(item: &Item<'_>, direction: Direction, mistakes: &mut Mistakes) {
     match &item.body {
-        Body::Enum { tag, variants } => {
+        Body::Enum { keys, variants } => {
             if variants.is_empty() {
                 let message = "an enum without variants is no message; add a variant such as `Hello`";
                 mistakes.at(item.ident, message);
             }
+            if let Some(content) = keys.content.as_ref().filter(|content| content.value() == keys.tag) {
+                mistakes.at(content, "the content needs another key than the tag");
+            }
             tags_differ(variants, mistakes);
+            roles_are_taken_once(variants, mistakes);
             for variant in variants {
-                content_fits_beside_the_tag(variant, mistakes);
-                keys_differ(&variant.content, mistakes);
-                tag_is_no_key(tag, &variant.content, mistakes);
+                match &variant.role {
+                    Role::Other(word) => other_may_keep_its_tag(word, variant, mistakes),
+                    Role::Binary(word) => binary_has_bytes(word, variant, mistakes),
+                    Role::Tagged => {
+                        content_fits(keys, variant, mistakes);
+                        keys_differ(&variant.content, mistakes);
+                        if keys.content.is_none() {
+                            tag_is_no_key(&keys.tag, &variant.content, mistakes);
+                        }
+                        rest_is_taken_once(item, &variant.content, mistakes);
+                    }
+                }
             }
             if direction == Direction::FromFrame {
                 variants.iter().for_each(|variant| values_are_owned(&variant.content, mistakes));
             }
         }
-        Body::Struct(content) => {
+        Body::Struct { content, .. } => {
             struct_has_names(item.ident, content, mistakes);
             keys_differ(content, mistakes);
+            rest_is_taken_once(item, content, mistakes);
             if direction == Direction::FromFrame {
                 values_are_owned(content, mistakes);
             }
@@ -60,18 +74,21 @@ pub(crate) fn check(item: &Item<'_>, direction: Direction, mistakes: &mut Mistak
 }
 
 fn tags_differ(variants: &[Variant<'_>], mistakes: &mut Mistakes) {
-    let names: Vec<_> = variants.iter().map(|variant| (variant.ident, &variant.name)).collect();
+    let tagged = variants.iter().filter(|variant| matches!(variant.role, Role::Tagged));
+    let names: Vec<_> = tagged.map(|variant| (variant.ident, &variant.name)).collect();
     names_differ(&names, ["tag", "", "variants"], mistakes);
 }
 
 fn keys_differ(content: &Content<'_>, mistakes: &mut Mistakes) {
     if let Content::Fields(fields) = content {
-        let names: Vec<_> = fields.iter().map(|field| (field.ident, &field.name)).collect();
+        let with_key = fields.iter().filter(|field| matches!(field.part, Part::Key));
+        let names: Vec<_> = with_key.map(|field| (field.ident, &field.name)).collect();
         names_differ(&names, ["key", "the field ", "fields"], mistakes);
     }
 }
 
 /// Of two equal names the one that came by `rename` is wrong, and the later one if both did.
+/// An alias is wrong wherever it equals something.
 fn names_differ(names: &[(&Ident, &Name)], words: [&str; 3], mistakes: &mut Mistakes) {
     let [what, owner, owners] = words;
     for (index, (later, later_name)) in names.iter().enumerate() {
@@ -90,11 +107,89 @@ fn names_differ(names: &[(&Ident, &Name)], words: [&str; 3], mistakes: &mut Mist
                 .at(later, format_args!("two {owners} carry the {what} `{text}`; give one of them `rename`")),
         }
     }
+    let mut taken: Vec<_> = names.iter().map(|(ident, name)| (*ident, name.text.clone())).collect();
+    for (ident, name) in names {
+        for alias in &name.aliases {
+            let text = alias.value();
+            match taken.iter().find(|(_, name)| *name == text) {
+                Some((by, _)) => {
+                    mistakes.at(alias, format_args!("{what} `{text}` is already taken by {owner}`{by}`"))
+                }
+                None => taken.push((ident, text)),
+            }
+        }
+    }
+}
+
+fn roles_are_taken_once(variants: &[Variant<'_>], mistakes: &mut Mistakes) {
+    let (mut other, mut binary) = (None, None);
+    for variant in variants {
+        let (word, taken) = match &variant.role {
+            Role::Other(word) => (word, &mut other),
+            Role::Binary(word) => (word, &mut binary),
+            Role::Tagged => continue,
+        };
+        match taken {
+            Some(first) => {
+                mistakes.at(word, format_args!("`{first}` has `{word}` already; there can be one"))
+            }
+            None => *taken = Some(variant.ident),
+        }
+    }
+}
+
+/// A variant for unknown tags has no tag of its own, but may hold the one that came.
+fn other_may_keep_its_tag(word: &Ident, variant: &Variant<'_>, mistakes: &mut Mistakes) {
+    let name = variant.ident;
+    for alias in &variant.name.aliases {
+        mistakes.at(alias, format_args!("`{name}` has every tag that nobody else has, so it needs no alias"));
+    }
+    let holds_one = match &variant.content {
+        Content::Unit => true,
+        Content::Fields(fields) => fields.len() == 1 && is_string(fields[0].ty),
+        Content::Tuple(tuple) => tuple.values.unnamed.len() == 1 && variant.payload().is_some_and(is_string),
+    };
+    if !holds_one {
+        mistakes.at(word, format_args!("with `{word}` write `{name}`, or `{name}(String)` to get the tag"));
+    }
+}
+
+fn binary_has_bytes(word: &Ident, variant: &Variant<'_>, mistakes: &mut Mistakes) {
+    let name = variant.ident;
+    for text in variant.name.rename.iter().chain(&variant.name.aliases) {
+        mistakes.at(text, format_args!("a binary frame has no tag, so `{name}` needs no name"));
+    }
+    let is_right = matches!(&variant.content, Content::Tuple(tuple) if tuple.values.unnamed.len() == 1);
+    if !is_right {
+        mistakes.at(word, format_args!("with `{word}` write `{name}(Bytes)` or `{name}(Vec<u8>)`"));
+    }
+}
+
+fn rest_is_taken_once(item: &Item<'_>, content: &Content<'_>, mistakes: &mut Mistakes) {
+    let Content::Fields(fields) = content else { return };
+    let mut first = None;
+    for Field { ident, part, .. } in fields {
+        let Part::Rest(word) = part else { continue };
+        if item.deny_unknown_fields.is_some() {
+            mistakes
+                .at(word, "with `deny_unknown_fields` no keys are left for `flatten`; remove one of them");
+        }
+        match first {
+            Some(first) => {
+                mistakes.at(word, format_args!("the keys that are left go to `{first}` already"));
+            }
+            None => first = Some(ident),
+        }
+    }
 }
 
 fn tag_is_no_key(tag: &str, content: &Content<'_>, mistakes: &mut Mistakes) {
     let Content::Fields(fields) = content else { return };
-    for Field { ident, name, .. } in fields.iter().filter(|field| field.name.text == tag) {
+    for alias in fields.iter().flat_map(|field| &field.name.aliases).filter(|alias| alias.value() == tag) {
+        mistakes.at(alias, format_args!("key `{tag}` is already taken by the tag"));
+    }
+    let with_key = fields.iter().filter(|field| matches!(field.part, Part::Key));
+    for Field { ident, name, .. } in with_key.filter(|field| field.name.text == tag) {
         match &name.rename {
             Some(rename) => mistakes.at(rename, format_args!("key `{tag}` is already taken by the tag")),
             None => mistakes.at(
@@ -107,11 +202,12 @@ fn tag_is_no_key(tag: &str, content: &Content<'_>, mistakes: &mut Mistakes) {
     }
 }
 
-fn content_fits_beside_the_tag(variant: &Variant<'_>, mistakes: &mut Mistakes) {
-    let Content::Tuple(values) = &variant.content else { return };
+fn content_fits(keys: &Keys, variant: &Variant<'_>, mistakes: &mut Mistakes) {
+    let Content::Tuple(Tuple { values, .. }) = &variant.content else { return };
     let name = variant.ident;
     match values.unnamed.len() {
         0 => mistakes.at(values, format_args!("`{name}` holds nothing; write `{name}` without `()`")),
+        _ if keys.content.is_some() => {}
         1 if variant.payload().is_some_and(has_no_keys) => mistakes.at(
             values,
             format_args!("the value of `{name}` needs a key; write it with a name: `{name} {{ value: .. }}`"),
@@ -131,8 +227,8 @@ fn struct_has_names(ident: &Ident, content: &Content<'_>, mistakes: &mut Mistake
         Content::Fields(_) => {}
         Content::Unit => mistakes
             .at(ident, format_args!("`{ident}` has no fields to write as an object; write `{ident} {{}}`")),
-        Content::Tuple(values) => mistakes.at(
-            values,
+        Content::Tuple(tuple) => mistakes.at(
+            tuple.values,
             format_args!(
                 "the fields of `{ident}` need keys; give them names, or send it as `partyrs::Json<{ident}>`"
             ),
@@ -167,6 +263,15 @@ fn has_no_keys(ty: &Type) -> bool {
             let names = if last.arguments.is_none() { &PLAIN[..] } else { &GENERIC[..] };
             path.path.segments.len() == 1 && names.iter().any(|name| last.ident == name)
         }
+        _ => false,
+    }
+}
+
+/// Whether the type can hold a tag, as far as its tokens tell.
+fn is_string(ty: &Type) -> bool {
+    match ty {
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "String"),
+        Type::Group(group) => is_string(&group.elem),
         _ => false,
     }
 }

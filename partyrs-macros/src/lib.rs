@@ -32,8 +32,18 @@ use crate::check::Direction;
 /// | `Say { text: String }` | `{"type":"Say","text":"hi"}` |
 /// | `Move(Point)` | `{"type":"Move","x":1,"y":2}`: the keys of `Point`, by its `serde::Deserialize` |
 ///
+/// With `content = "data"` what the message says stands under a key of its own, and values
+/// without names may be of any type:
+///
+/// | variant | frame |
+/// |---|---|
+/// | `Leave` | `{"type":"Leave"}` |
+/// | `Say { text: String }` | `{"type":"Say","data":{"text":"hi"}}` |
+/// | `Seat(u8)` | `{"type":"Seat","data":7}` |
+/// | `Line(Point, Point)` | `{"type":"Line","data":[{"x":1,"y":2},{"x":3,"y":4}]}` |
+///
 /// A struct with named fields is the same without a tag. The type of a field needs
-/// `serde::Deserialize` too.
+/// `serde::Deserialize` too, and what its own `#[serde(..)]` says holds.
 ///
 /// Keys that no field has are ignored, and an absent `Option` is `None`. A field that comes
 /// twice is an error; of two tags the first counts. A payload such as `Point` never sees the tag.
@@ -45,16 +55,30 @@ use crate::check::Direction;
 /// | `#[frame(..)]` | on | if absent |
 /// |---|---|---|
 /// | `tag = "kind"` | enum | `"type"` |
+/// | `content = "data"` | enum | the content stands beside the tag |
 /// | `rename_all = "kebab-case"` | enum: its tags; struct: its keys | as in the code |
 /// | `rename_all_fields = "camelCase"` | enum: the keys of its variants | as in the code |
 /// | `rename = "user-joined"` | variant, field | |
+/// | `alias = "joined"`, several times | variant, field | it is read by one name |
+/// | `default`, `default = "path"` | field | a field that never came is an error, or `None` for an `Option` |
+/// | `default` | struct: its `Default` says what fields are that never came | as above |
+/// | `skip` | field: not looked for; what `default` says, or `Default` | |
+/// | `flatten` | one field: takes the keys that no other has, as a map or a struct | they are ignored |
+/// | `deny_unknown_fields` | enum, struct: a key that no field has is an error | it is ignored |
+/// | `other` | one variant: for unknown tags; `Unknown`, or `Unknown(String)` to get the tag | they are an error |
+/// | `binary` | one variant: `Upload(Bytes)` or `Upload(Vec<u8>)` for binary frames | they are an error |
+///
+/// `skip_serializing_if` is for [`IntoFrame`](macro@IntoFrame), and says nothing here.
+/// `deny_unknown_fields` is not for the payload of `Move(Point)`, whose type decides for itself.
+/// To a type under `flatten` every key that is left is shown as it comes; nothing is kept for it, so
+/// an `Option` there is `Some`.
 ///
 /// The cases are `lowercase`, `UPPERCASE`, `PascalCase`, `camelCase`, `snake_case`,
 /// `SCREAMING_SNAKE_CASE`, `kebab-case` and `SCREAMING-KEBAB-CASE`, with serde's meaning.
 ///
 /// # Errors
 ///
-/// `from_frame` gives a `ParseError` for a binary frame, for text that is not JSON to its
+/// `from_frame` gives a `ParseError` for a binary frame (if no variant is for them), for text that is not JSON to its
 /// very end, for JSON that is no object, for an object without a tag or with an unknown one
 /// (it names the known ones), and for a field that is missing or of the wrong kind (it names
 /// the field).
@@ -85,17 +109,26 @@ pub fn from_frame(item: TokenStream) -> TokenStream {
 /// can borrow what it tells.
 ///
 /// A payload such as `Point` must be a struct, a map, or something else that JSON writes as an
-/// object; it must not have the tag among its keys.
+/// object; it must not have the tag among its keys. With `content = "data"` it stands under that
+/// key and may be anything.
 ///
 /// # Attributes
 ///
 /// | `#[frame(..)]` | on | if absent |
 /// |---|---|---|
 /// | `tag = "kind"` | enum | `"type"` |
+/// | `content = "data"` | enum | the content stands beside the tag |
 /// | `rename_all = "kebab-case"` | enum: its tags; struct: its keys | as in the code |
 /// | `rename_all_fields = "camelCase"` | enum: the keys of its variants | as in the code |
 /// | `rename = "user-joined"` | variant, field | |
+/// | `skip` | field | it is written |
+/// | `skip_serializing_if = "path"` | field: not written if the function says so of it | it is written |
+/// | `flatten` | one field: its keys stand beside those of the others | they stand under its own |
+/// | `other` | one variant: the tag that it holds is written, and nothing else | |
+/// | `binary` | one variant: `Upload(Bytes)`, `Upload(Vec<u8>)` or `Upload(&[u8])` is a binary frame | |
 ///
+/// What [`FromFrame`](macro@FromFrame) knows besides may stand there, and says nothing here.
+/// Keys that come from a `flatten` must not be those of other fields.
 /// The cases are those of [`FromFrame`](macro@FromFrame).
 ///
 /// # Errors

@@ -3,18 +3,22 @@
 //! All that is known of the JSON at compile time (braces, tag, keys, commas) is written as
 //! literals here; `partyrs::__private` puts the values between them.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Generics, spanned::Spanned};
+use syn::{Generics, Type, ext::IdentExt, spanned::Spanned};
 
 use super::{generics_with_field_bounds, header, local};
-use crate::ast::{Body, Content, Field, Item, Variant};
+use crate::ast::{Body, Content, Field, Item, Keys, Part, Role, Tuple, Variant};
 
 pub(crate) fn expand(item: &Item<'_>) -> TokenStream {
     let arms = match &item.body {
-        Body::Enum { tag, variants } => variants.iter().map(|variant| write_variant(tag, variant)).collect(),
-        Body::Struct(Content::Fields(fields)) => write_fields(&quote!(Self), "{", fields),
-        Body::Struct(_) | Body::Union(_) => return stand_in(item),
+        Body::Enum { keys, variants } => {
+            variants.iter().map(|variant| write_variant(keys, variant)).collect()
+        }
+        Body::Struct { content: Content::Fields(fields), .. } => {
+            write_fields(&quote!(Self), "{", fields, "}")
+        }
+        Body::Struct { .. } | Body::Union(_) => return stand_in(item),
     };
     let generics = generics_with_field_bounds(item, &quote!(::partyrs::__private::serde::Serialize));
     let body = quote!(::partyrs::__private::WriteMessage::write(__message));
@@ -71,55 +75,152 @@ fn impl_write_message(item: &Item<'_>, generics: &Generics, arms: &TokenStream) 
 }
 
 /// The match arm of one variant.
-fn write_variant(tag: &str, variant: &Variant<'_>) -> TokenStream {
+fn write_variant(keys: &Keys, variant: &Variant<'_>) -> TokenStream {
     let (ident, name) = (variant.ident, &variant.name.text);
-    let start = format!("{{{}:{}", json_string(tag), json_string(name));
-    match &variant.content {
-        Content::Unit => {
+    let tag = format!("{{{}:", json_string(&keys.tag));
+    match &variant.role {
+        Role::Binary(_) => return write_binary(variant),
+        Role::Other(_) if !matches!(variant.content, Content::Unit) => return write_other(variant, &tag),
+        Role::Other(_) | Role::Tagged => {}
+    }
+    let start = tag + &json_string(name);
+    let content = keys.content.as_ref().map(|content| format!(",{}:", json_string(&content.value())));
+    match (&variant.content, content) {
+        (Content::Unit, _) => {
             let whole = start + "}";
             quote!(Self::#ident => ::core::result::Result::Ok(::partyrs::__private::constant(#whole)),)
         }
-        Content::Fields(fields) => write_fields(&quote!(Self::#ident), &start, fields),
-        Content::Tuple(values) => {
-            let locals: Vec<_> = (0..values.unnamed.len()).map(local).collect();
-            let writes = values.unnamed.iter().zip(&locals).map(|(value, local)| {
-                let ty = &value.ty;
-                quote_spanned!(ty.span()=> ::partyrs::__private::Text::payload::<#ty>(&mut __text, #name, #local)?;)
-            });
-            quote! {
-                Self::#ident(#(#locals),*) => {
-                    let mut __text = ::partyrs::__private::Text::starting(#start);
-                    #(#writes)*
-                    ::core::result::Result::Ok(::partyrs::__private::Text::ending(__text))
-                }
-            }
+        (Content::Fields(fields), None) => write_fields(&quote!(Self::#ident), &start, fields, "}"),
+        (Content::Fields(fields), Some(content)) => {
+            write_fields(&quote!(Self::#ident), &(start + &content + "{"), fields, "}}")
+        }
+        (Content::Tuple(tuple), None) => write_tuple(
+            variant,
+            tuple,
+            &start,
+            &|ty, local| quote_spanned!(ty.span()=> ::partyrs::__private::Text::payload::<#ty>(&mut __text, #name, #local)?;),
+        ),
+        (Content::Tuple(tuple), Some(content)) => write_values(variant, tuple, &(start + &content)),
+    }
+}
+
+/// Bytes as they are.
+fn write_binary(variant: &Variant<'_>) -> TokenStream {
+    let (ident, ty) = (variant.ident, variant.payload());
+    let frame = quote_spanned! {ty.span()=>
+        ::partyrs::IntoFrame::into_frame(<#ty as ::core::clone::Clone>::clone(__field0))
+    };
+    quote!(Self::#ident(__field0) => #frame,)
+}
+
+/// The tag that came, without what came with it.
+fn write_other(variant: &Variant<'_>, tag: &str) -> TokenStream {
+    let ident = variant.ident;
+    let pattern = match &variant.content {
+        Content::Fields(fields) => {
+            let idents = fields.iter().map(|field| field.ident);
+            quote!(Self::#ident { #(#idents: __field0),* })
+        }
+        _ => quote!(Self::#ident(__field0)),
+    };
+    quote! {
+        #pattern => {
+            let mut __text = ::partyrs::__private::Text::starting(#tag);
+            ::partyrs::__private::Text::value(&mut __text, __field0)?;
+            ::core::result::Result::Ok(::partyrs::__private::Text::ending(__text, "}"))
         }
     }
 }
 
-/// The match arm of a variant or struct with named fields; `start` is the object so far.
-fn write_fields(pattern: &TokenStream, start: &str, fields: &[Field<'_>]) -> TokenStream {
-    let keys: Vec<_> = fields.iter().map(|field| json_string(&field.name.text) + ":").collect();
-    let Some((first_key, later_keys)) = keys.split_first() else {
-        let whole = format!("{start}}}");
-        return quote!(#pattern {} => ::core::result::Result::Ok(::partyrs::__private::constant(#whole)),);
-    };
-    let comma = if start == "{" { "" } else { "," };
-    let start = format!("{start}{comma}{first_key}");
-    let between = later_keys.iter().map(|key| format!(",{key}"));
-    let literals = std::iter::once(quote!())
-        .chain(between.map(|key| quote!(::partyrs::__private::Text::literal(&mut __text, #key);)));
-    let idents = fields.iter().map(|field| field.ident);
-    let locals: Vec<_> = (0..fields.len()).map(local).collect();
-    let values = fields
-        .iter()
-        .zip(&locals)
-        .map(|(Field { ty, .. }, local)| quote_spanned!(ty.span()=> ::partyrs::__private::Text::value::<#ty>(&mut __text, #local)?;));
+fn write_tuple(
+    variant: &Variant<'_>,
+    tuple: &Tuple<'_>,
+    start: &str,
+    write: &dyn Fn(&Type, &Ident) -> TokenStream,
+) -> TokenStream {
+    let ident = variant.ident;
+    let locals: Vec<_> = tuple.types().enumerate().map(|(index, _)| local(index)).collect();
+    let writes = tuple.types().zip(&locals).map(|(ty, local)| write(ty, local));
     quote! {
-        #pattern { #(#idents: #locals),* } => {
+        Self::#ident(#(#locals),*) => {
             let mut __text = ::partyrs::__private::Text::starting(#start);
-            #(#literals #values)*
-            ::core::result::Result::Ok(::partyrs::__private::Text::ending(__text))
+            #(#writes)*
+            ::core::result::Result::Ok(::partyrs::__private::Text::ending(__text, "}"))
+        }
+    }
+}
+
+/// One value as it is, several as a list.
+fn write_values(variant: &Variant<'_>, tuple: &Tuple<'_>, start: &str) -> TokenStream {
+    let write = |ty: &Type, local: &Ident| quote_spanned!(ty.span()=> ::partyrs::__private::Text::value::<#ty>(&mut __text, #local)?;);
+    if tuple.values.unnamed.len() == 1 {
+        return write_tuple(variant, tuple, start, &write);
+    }
+    let last = tuple.values.unnamed.len().saturating_sub(1);
+    let last = local(last);
+    write_tuple(variant, tuple, &format!("{start}["), &|ty, local| {
+        let (value, behind) = (write(ty, local), if *local == last { "]" } else { "," });
+        quote!(#value ::partyrs::__private::Text::literal(&mut __text, #behind);)
+    })
+}
+
+/// The match arm of a variant or struct with named fields; `start` is the object so far, and
+/// `end` closes it.
+fn write_fields(pattern: &TokenStream, start: &str, fields: &[Field<'_>], end: &str) -> TokenStream {
+    let written = || fields.iter().enumerate().filter(|(_, field)| !matches!(field.part, Part::Nothing));
+    let dots = if written().count() < fields.len() { quote!(..) } else { quote!() };
+    if written().next().is_none() {
+        let whole = format!("{start}{end}");
+        return quote!(#pattern { #dots } => ::core::result::Result::Ok(::partyrs::__private::constant(#whole)),);
+    }
+    let idents = written().map(|(_, field)| field.ident);
+    let locals = written().map(|(index, _)| local(index));
+    let mut literal = Some(start.to_owned());
+    let mut is_started = false;
+    // Whether something surely stands between the brace and the next key.
+    let mut follows = if start.ends_with('{') { Some(false) } else { Some(true) };
+    let mut writes = TokenStream::new();
+    for (index, field) in written() {
+        let (ty, local) = (field.ty, local(index));
+        let key = format!(",{}:", json_string(&field.name.text));
+        let value =
+            quote_spanned!(ty.span()=> ::partyrs::__private::Text::value::<#ty>(&mut __text, #local)?;);
+        let write = match (&field.part, &field.skip_serializing_if, follows) {
+            (Part::Key, None, Some(follows)) => {
+                let key = if follows { &key[..] } else { &key[1..] };
+                literal.get_or_insert_default().push_str(key);
+                value
+            }
+            (Part::Key, None, None) => {
+                quote!(::partyrs::__private::Text::key(&mut __text, #key); #value)
+            }
+            (Part::Key, Some((_, is_skipped)), _) => {
+                let is_skipped = quote_spanned!(is_skipped.span()=> #is_skipped(#local));
+                quote! {
+                    if !#is_skipped {
+                        ::partyrs::__private::Text::key(&mut __text, #key);
+                        #value
+                    }
+                }
+            }
+            (Part::Rest(_) | Part::Nothing, ..) => {
+                let name = field.ident.unraw().to_string();
+                quote_spanned!(ty.span()=> ::partyrs::__private::Text::payload::<#ty>(&mut __text, #name, #local)?;)
+            }
+        };
+        let is_certain = matches!((&field.part, &field.skip_serializing_if), (Part::Key, None));
+        follows = if is_certain || follows == Some(true) { Some(true) } else { None };
+        let literal = literal.take().map(|literal| match is_started {
+            false => quote!(let mut __text = ::partyrs::__private::Text::starting(#literal);),
+            true => quote!(::partyrs::__private::Text::literal(&mut __text, #literal);),
+        });
+        is_started = true;
+        writes.extend(quote!(#literal #write));
+    }
+    quote! {
+        #pattern { #(#idents: #locals,)* #dots } => {
+            #writes
+            ::core::result::Result::Ok(::partyrs::__private::Text::ending(__text, #end))
         }
     }
 }

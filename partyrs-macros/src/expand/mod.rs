@@ -12,7 +12,7 @@ mod into_frame;
 
 use proc_macro2::{Group, Ident, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
-use syn::{DeriveInput, GenericParam, Generics, parse_quote_spanned, spanned::Spanned};
+use syn::{DeriveInput, GenericParam, Generics, Type, parse_quote_spanned, spanned::Spanned};
 
 use crate::{
     ast::Item,
@@ -43,20 +43,25 @@ pub(crate) fn derive(input: TokenStream, direction: Direction) -> TokenStream {
 /// Other types are asked where they are used, since rustc has better words for it there.
 fn generics_with_field_bounds(item: &Item<'_>, bound: &TokenStream) -> Generics {
     let mut generics = item.generics.clone();
+    add_bounds(item, &mut generics, &item.types(), bound);
+    generics
+}
+
+/// The same with the types given.
+fn add_bounds(item: &Item<'_>, generics: &mut Generics, types: &[&Type], bound: &TokenStream) {
     let params: Vec<_> = item.generics.params.iter().filter_map(parameter).collect();
     if params.is_empty() {
-        return generics;
+        return;
     }
     let (_, ty_generics, _) = item.generics.split_for_impl();
     let (ident, where_clause) = (item.ident, generics.make_where_clause());
-    for ty in item.types() {
+    for ty in types {
         // An impl for `&Item` has another `Self`.
         let spelled = without_self(ty.to_token_stream(), &quote!(#ident #ty_generics));
         if mentions(spelled.clone(), &params) {
             where_clause.predicates.push(parse_quote_spanned!(ty.span()=> #spelled: #bound));
         }
     }
-    generics
 }
 
 /// The name of a type or const parameter.

@@ -6,9 +6,11 @@
 mod read;
 mod write;
 
+pub use std::string::String;
+
 pub use serde;
 
 pub use self::{
-    read::{Entries, ReadMessage, Slot, read_message, read_object},
+    read::{Entries, ReadMessage, Shape, Slot, read_message, read_object},
     write::{Text, WriteMessage, constant},
 };

@@ -7,7 +7,9 @@
 //! message owns.
 //!
 //! The difficulty is a payload: its type is the user's, and must not see the tag among its
-//! keys. So its keys pass through [`Entries`], which takes the tag out.
+//! keys. So its keys pass through [`Entries`], which takes the tag out. A field that takes
+//! what keys are left is read in the same way: its type is handed the whole object, and
+//! [`Rest`] puts the entries of the other fields aside, into their slots, as they come.
 
 use std::{cell::Cell, fmt, marker::PhantomData};
 
@@ -29,6 +31,33 @@ const FOUND_CHARS_MAX: usize = 64;
 pub trait ReadMessage: Sized {
     /// Reads variant number `variant` (0 for a struct) out of `entries`, to their end.
     fn read<'de, M: MapAccess<'de>>(variant: usize, entries: Entries<'_, M>) -> Result<Self, M::Error>;
+
+    /// The same out of the object under the key for the content.
+    fn read_content<'de, M: MapAccess<'de>>(
+        variant: usize,
+        entries: Entries<'_, M>,
+    ) -> Result<Self, M::Error> {
+        Self::read(variant, entries)
+    }
+
+    /// The message for a tag that nobody has, if there is one.
+    fn other(tag: String) -> Option<Self> {
+        drop(tag);
+        None
+    }
+}
+
+/// What is known of an enum's messages beforehand.
+#[derive(Debug)]
+pub struct Shape {
+    /// The key that says which message it is.
+    pub tag: &'static str,
+    /// Its values, in the order of the variants that have one.
+    pub names: &'static [&'static str],
+    /// What else they may be, and which variant that is.
+    pub aliases: &'static [(&'static str, usize)],
+    /// Whether a variant keeps a tag that nobody has.
+    pub keeps_other: bool,
 }
 
 /// The entries of one object, in the order in which they came, without the tag.
@@ -57,8 +86,7 @@ pub struct Slot<T, M, E> {
 
 /// Looks for the tag; if it comes first, reads the message on the way.
 struct FirstPass<'a, E> {
-    tag: &'static str,
-    names: &'static [&'static str],
+    shape: &'static Shape,
     failed: &'a Cell<Option<&'static str>>,
     message: PhantomData<E>,
 }
@@ -92,15 +120,22 @@ enum Tag {
 
 /// Reads the tag's value, of whatever kind it is.
 struct TagValue {
-    names: &'static [&'static str],
+    shape: &'static Shape,
 }
 
 /// Reads a key and hands it on as `str`, without a copy.
 struct KeyAs<F>(F);
 
-/// Reads a key for a payload, unless it is the tag.
+/// Reads a key, and refuses one that is neither the tag nor among `keys`.
+struct KnownKey {
+    tag: Option<&'static str>,
+    keys: &'static [&'static str],
+}
+
+/// Reads a key for a payload, unless it is the tag or among `keys`.
 struct KeyBesideTag<K> {
     tag: Option<&'static str>,
+    keys: &'static [&'static str],
     seed: K,
 }
 
@@ -108,6 +143,8 @@ struct KeyBesideTag<K> {
 enum Key<K, V> {
     /// It is the tag; the seed waits for another.
     Tag(K),
+    /// It is this one of the keys that are not the payload's; so is the seed.
+    Taken(usize, K),
     Other(V),
 }
 
@@ -118,7 +155,21 @@ struct KeyText<'a, E> {
 }
 
 /// The entries, as the payload's type sees them.
-struct Payload<'a, M>(Entries<'a, M>);
+struct Payload<'a, M>(&'a mut M);
+
+/// The entries that no other field has; those of other fields go to `take`.
+struct Rest<'a, 'e, M, F> {
+    entries: &'a mut Entries<'e, M>,
+    keys: &'static [&'static str],
+    take: F,
+}
+
+/// Reads the object under the key for the content.
+struct ContentObject<'a, E> {
+    variant: usize,
+    failed: &'a Cell<Option<&'static str>>,
+    message: PhantomData<E>,
+}
 
 /// Stands for the value of a field that never came.
 struct Missing<E> {
@@ -126,25 +177,29 @@ struct Missing<E> {
     error: PhantomData<E>,
 }
 
-/// Reads an enum's message; `names` are its tags, in the order of its variants.
-pub fn read_message<E: ReadMessage>(
-    frame: &Frame,
-    tag: &'static str,
-    names: &'static [&'static str],
-) -> Result<E, ParseError> {
+/// Reads an enum's message.
+pub fn read_message<E: ReadMessage>(frame: &Frame, shape: &'static Shape) -> Result<E, ParseError> {
     let text = frame.as_text().ok_or(ParseError::NotText)?;
+    let tag = shape.tag;
     if !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
         let json: Result<IgnoredAny, _> = serde_json::from_str(text);
         return Err(json.map_or_else(ParseError::Json, |_| ParseError::NotAnObject { tag }));
     }
     let failed = Cell::new(None);
-    match read_map(text, FirstPass { tag, names, failed: &failed, message: PhantomData }, &failed)? {
+    match read_map(text, FirstPass { shape, failed: &failed, message: PhantomData }, &failed)? {
         Found::Message(message) => Ok(message),
         Found::Tag(Tag::Known(variant)) => {
             let second_pass = SecondPass { variant, tag: Some(tag), failed: &failed, message: PhantomData };
             read_map(text, second_pass, &failed)
         }
-        Found::Tag(Tag::Unknown(found)) => Err(ParseError::UnknownTag { tag, found, expected: names }),
+        Found::Tag(Tag::Unknown(found)) => {
+            if shape.keeps_other
+                && let Some(message) = E::other(found.clone())
+            {
+                return Ok(message);
+            }
+            Err(ParseError::UnknownTag { tag, found, expected: shape.names })
+        }
         Found::Tag(Tag::NotAString) => Err(ParseError::TagNotAString { tag }),
         Found::Nothing => Err(ParseError::MissingTag { tag }),
     }
@@ -173,9 +228,16 @@ fn read_map<'de, V: Visitor<'de>>(
 
 impl<'de, M: MapAccess<'de>> Entries<'_, M> {
     /// The next key by its place in `keys`, or `keys.len()` if it is none of them.
-    pub fn next_key(&mut self, keys: &[&str]) -> Result<Option<usize>, M::Error> {
-        let place = |found: &str| keys.iter().position(|key| *key == found).unwrap_or(keys.len());
-        self.map.next_key_seed(KeyAs(place))
+    #[inline]
+    pub fn next_key(&mut self, keys: &'static [&'static str]) -> Result<Option<usize>, M::Error> {
+        self.map.next_key_seed(KeyAs(|found: &str| place(keys, found)))
+    }
+
+    /// The same for an object that has no other keys: one that is neither the tag nor in
+    /// `keys` is an error.
+    #[inline]
+    pub fn next_known_key(&mut self, keys: &'static [&'static str]) -> Result<Option<usize>, M::Error> {
+        self.map.next_key_seed(KnownKey { tag: self.tag, keys })
     }
 
     /// A place for the field `name`.
@@ -210,9 +272,53 @@ impl<'de, M: MapAccess<'de>> Entries<'_, M> {
         skip_entries(&mut self.map)
     }
 
+    /// Skips what is left, which is to have no other keys than the tag and `keys`.
+    pub fn expect_no_more(&mut self, keys: &'static [&'static str]) -> Result<(), M::Error> {
+        while self.next_known_key(keys)?.is_some() {
+            self.skip()?;
+        }
+        Ok(())
+    }
+
     /// Reads all entries but the tag as a `T`.
     pub fn payload<T: for<'any> Deserialize<'any>>(self) -> Result<T, M::Error> {
-        T::deserialize(Payload(self))
+        let mut entries = self;
+        T::deserialize(Payload(&mut entries))
+    }
+
+    /// Reads all entries but the tag and those of `keys` as a `T`; the latter go to `take`,
+    /// by their place in `keys`.
+    pub fn rest<T, F>(&mut self, keys: &'static [&'static str], take: F) -> Result<T, M::Error>
+    where
+        T: for<'any> Deserialize<'any>,
+        F: FnMut(&mut Self, usize) -> Result<(), M::Error>,
+    {
+        let mut rest = Rest { entries: self, keys, take };
+        let value = T::deserialize(Payload(&mut rest))?;
+        skip_entries(&mut rest)?;
+        Ok(value)
+    }
+
+    /// Reads variant number `variant` out of the object under the key for the content; beside
+    /// it and the tag there may be other keys unless `is_strict`.
+    pub fn content<E: ReadMessage>(
+        mut self,
+        variant: usize,
+        content: &'static [&'static str; 1],
+        is_strict: bool,
+    ) -> Result<E, M::Error> {
+        let mut message = None;
+        while let Some(key) = if is_strict { self.next_known_key(content) } else { self.next_key(content) }? {
+            if key > 0 {
+                self.skip()?;
+            } else if message.is_some() {
+                return Err(Error::duplicate_field(content[0]));
+            } else {
+                let object = ContentObject { variant, failed: self.failed, message: PhantomData };
+                message = Some(self.map.next_value_seed(object)?);
+            }
+        }
+        message.ok_or_else(|| Error::missing_field(content[0]))
     }
 }
 
@@ -225,6 +331,12 @@ impl<T, M, E> Slot<T, M, E> {
             None => (self.missing)(self.name),
         }
     }
+
+    /// The field, once all entries are read, or what stands in for it.
+    #[inline]
+    pub fn take_or(self, standby: impl FnOnce() -> T) -> T {
+        self.value.unwrap_or_else(standby)
+    }
 }
 
 /// The entries as a payload's type reads them.
@@ -234,10 +346,10 @@ impl<'de, M: MapAccess<'de>> MapAccess<'de> for Entries<'_, M> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, M::Error> {
         let mut seed = seed;
         loop {
-            match self.map.next_key_seed(KeyBesideTag { tag: self.tag, seed })? {
+            match self.map.next_key_seed(KeyBesideTag { tag: self.tag, keys: &[], seed })? {
                 None => return Ok(None),
                 Some(Key::Other(key)) => return Ok(Some(key)),
-                Some(Key::Tag(unused)) => seed = unused,
+                Some(Key::Tag(unused) | Key::Taken(_, unused)) => seed = unused,
             }
             self.skip()?;
         }
@@ -245,6 +357,38 @@ impl<'de, M: MapAccess<'de>> MapAccess<'de> for Entries<'_, M> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, M::Error> {
         self.map.next_value_seed(seed)
+    }
+}
+
+/// What is left of them.
+impl<'de, 'e, M, F> MapAccess<'de> for Rest<'_, 'e, M, F>
+where
+    M: MapAccess<'de>,
+    F: FnMut(&mut Entries<'e, M>, usize) -> Result<(), M::Error>,
+{
+    type Error = M::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, M::Error> {
+        let mut seed = seed;
+        loop {
+            let key = KeyBesideTag { tag: self.entries.tag, keys: self.keys, seed };
+            match self.entries.map.next_key_seed(key)? {
+                None => return Ok(None),
+                Some(Key::Other(key)) => return Ok(Some(key)),
+                Some(Key::Tag(unused)) => {
+                    seed = unused;
+                    self.entries.skip()?;
+                }
+                Some(Key::Taken(place, unused)) => {
+                    seed = unused;
+                    (self.take)(self.entries, place)?;
+                }
+            }
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, M::Error> {
+        self.entries.map.next_value_seed(seed)
     }
 }
 
@@ -257,15 +401,15 @@ impl<'de, E: ReadMessage> Visitor<'de> for FirstPass<'_, E> {
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Found<E>, M::Error> {
         let mut is_first = true;
-        while let Some(is_tag) = map.next_key_seed(KeyAs(|key: &str| key == self.tag))? {
+        while let Some(is_tag) = map.next_key_seed(KeyAs(|key: &str| key == self.shape.tag))? {
             if !is_tag {
                 map.next_value::<IgnoredAny>()?;
                 is_first = false;
                 continue;
             }
-            return match map.next_value_seed(TagValue { names: self.names })? {
+            return match map.next_value_seed(TagValue { shape: self.shape })? {
                 Tag::Known(variant) if is_first => {
-                    let entries = Entries { map, tag: Some(self.tag), failed: self.failed };
+                    let entries = Entries { map, tag: Some(self.shape.tag), failed: self.failed };
                     E::read(variant, entries).map(Found::Message)
                 }
                 // The rest is read all the same: an answer about the tag of a text that is
@@ -305,8 +449,12 @@ impl<'de> Visitor<'de> for TagValue {
     }
 
     fn visit_str<E: Error>(self, found: &str) -> Result<Tag, E> {
-        Ok(match self.names.iter().position(|name| *name == found) {
+        let Shape { names, aliases, keeps_other, .. } = self.shape;
+        let by_name = names.iter().position(|name| *name == found);
+        let by_alias = || aliases.iter().find_map(|(alias, variant)| (*alias == found).then_some(*variant));
+        Ok(match by_name.or_else(by_alias) {
             Some(variant) => Tag::Known(variant),
+            None if *keeps_other => Tag::Unknown(found.to_owned()),
             None => Tag::Unknown(found.chars().take(FOUND_CHARS_MAX).collect()),
         })
     }
@@ -362,6 +510,51 @@ impl<R, F: FnOnce(&str) -> R> Visitor<'_> for KeyAs<F> {
     }
 }
 
+impl<'de> DeserializeSeed<'de> for KnownKey {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KnownKey {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<usize, E> {
+        let place = place(self.keys, key);
+        if place == self.keys.len() && self.tag != Some(key) {
+            let shown: String = key.chars().take(FOUND_CHARS_MAX).collect();
+            return Err(E::unknown_field(&shown, self.keys));
+        }
+        Ok(place)
+    }
+}
+
+impl<'de, E: ReadMessage> DeserializeSeed<'de> for ContentObject<'_, E> {
+    type Value = E;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<E, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, E: ReadMessage> Visitor<'de> for ContentObject<'_, E> {
+    type Value = E;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<E, M::Error> {
+        E::read_content(self.variant, Entries { map, tag: None, failed: self.failed })
+    }
+}
+
 impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for KeyBesideTag<K> {
     type Value = Key<K, K::Value>;
 
@@ -380,6 +573,9 @@ impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for KeyBesideTag<K> {
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
         if self.tag == Some(text) {
             return Ok(Key::Tag(self.seed));
+        }
+        if let Some(place) = self.keys.iter().position(|key| *key == text) {
+            return Ok(Key::Taken(place, self.seed));
         }
         self.seed.deserialize(KeyText { text, error: PhantomData }).map(Key::Other)
     }
@@ -448,8 +644,8 @@ impl<'de, M: MapAccess<'de>> Deserializer<'de> for Payload<'_, M> {
         visitor.visit_map(self.0)
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, M::Error> {
-        self.0.skip_all()?;
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, M::Error> {
+        skip_entries(self.0)?;
         visitor.visit_unit()
     }
 
@@ -474,14 +670,14 @@ impl<'de, M: MapAccess<'de>> Deserializer<'de> for Payload<'_, M> {
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
-        mut self,
+        self,
         name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, M::Error> {
         // The first key is the enum's own tag; what else there is it does not look at.
-        let value = MapAccessDeserializer::new(&mut self.0).deserialize_enum(name, variants, visitor)?;
-        self.0.skip_all()?;
+        let value = MapAccessDeserializer::new(&mut *self.0).deserialize_enum(name, variants, visitor)?;
+        skip_entries(self.0)?;
         Ok(value)
     }
 
@@ -506,6 +702,11 @@ impl<'de, E: Error> Deserializer<'de> for Missing<E> {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
         unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
+}
+
+/// Where `found` stands among `keys`; behind them if it does not.
+fn place(keys: &[&str], found: &str) -> usize {
+    keys.iter().position(|key| *key == found).unwrap_or(keys.len())
 }
 
 fn skip_entries<'de, M: MapAccess<'de>>(map: &mut M) -> Result<(), M::Error> {

@@ -37,12 +37,19 @@ impl Text {
         self.json.extend_from_slice(json.as_bytes());
     }
 
+    /// Adds a key that is known beforehand, with the comma before it and the colon behind;
+    /// without the comma if it is the first of its object.
+    pub fn key(&mut self, json: &str) {
+        let is_first = self.json.last() == Some(&b'{');
+        self.literal(if is_first { &json[1..] } else { json });
+    }
+
     /// Adds a value after its key.
     pub fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         serde_json::to_writer(&mut self.json, value).map_err(EncodeError::Json)
     }
 
-    /// Adds the keys of `payload` after the tag; a payload without any (a unit struct) adds none.
+    /// Adds the keys of `payload` after what is there; a payload without any (a unit struct) adds none.
     pub fn payload<T: Serialize + ?Sized>(
         &mut self,
         variant: &'static str,
@@ -50,10 +57,15 @@ impl Text {
     ) -> Result<(), EncodeError> {
         let start = self.json.len();
         self.value(payload)?;
+        let is_first = self.json[..start].last() == Some(&b'{');
         // The payload has been written as an object of its own. Its brace gives way to the
-        // comma after the tag, and its end to the end that all messages get.
+        // comma after the keys before it, and its end to the end that all messages get.
         match &self.json[start..] {
             b"{}" | b"null" => self.json.truncate(start),
+            [b'{', .., b'}'] if is_first => {
+                self.json.remove(start);
+                self.json.pop();
+            }
             [b'{', .., b'}'] => {
                 self.json[start] = b',';
                 self.json.pop();
@@ -63,10 +75,10 @@ impl Text {
         Ok(())
     }
 
-    /// Closes the object.
+    /// Closes what is open.
     #[must_use]
-    pub fn ending(mut self) -> Frame {
-        self.json.push(b'}');
+    pub fn ending(mut self, json: &str) -> Frame {
+        self.literal(json);
         let text = String::from_utf8(self.json).expect("serde_json writes UTF-8");
         Frame::text(text)
     }

@@ -1,5 +1,6 @@
 //! What the derives promise: which frames become which messages, and the other way round.
 
+mod attributes;
 mod generics;
 mod methods;
 mod names;

@@ -1,11 +1,11 @@
 use partyrs::{FromFrame, IntoFrame};
 
 #[derive(FromFrame, IntoFrame)]
-#[frame(tga = "type", rename_all = "kebab-case", default)]
+#[frame(tga = "type", rename_all = "kebab-case", untagged)]
 enum Ask {
     #[frame(renam = "say")]
     Say {
-        #[frame(alias = "message")]
+        #[frame(alais = "message")]
         text: String,
     },
 }

@@ -1,0 +1,9 @@
+use partyrs::FromFrame;
+
+#[derive(FromFrame)]
+enum Ask {
+    #[frame(binary)]
+    Upload(u64),
+}
+
+fn main() {}
