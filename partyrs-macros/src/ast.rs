@@ -12,7 +12,9 @@ use syn::{
 use crate::{
     attr::{Attrs, Place, Standby},
     case::Case,
+    check::Direction,
     mistakes::Mistakes,
+    rule::Rule,
 };
 
 /// The item under the derive.
@@ -23,6 +25,8 @@ pub(crate) struct Item<'a> {
     pub(crate) body: Body<'a>,
     /// `deny_unknown_fields`, where it stands.
     pub(crate) deny_unknown_fields: Option<Ident>,
+    /// The rule over the whole message.
+    pub(crate) check: Option<ExprPath>,
 }
 
 /// What the item is.
@@ -79,6 +83,8 @@ pub(crate) enum Content<'a> {
 /// Values without names.
 pub(crate) struct Tuple<'a> {
     pub(crate) values: &'a FieldsUnnamed,
+    /// Those of each value.
+    pub(crate) rules: Vec<Vec<Rule>>,
 }
 
 /// A named field.
@@ -92,6 +98,7 @@ pub(crate) struct Field<'a> {
     pub(crate) default: Option<(Ident, Standby)>,
     /// Says of a value that it is not written.
     pub(crate) skip_serializing_if: Option<(Ident, ExprPath)>,
+    pub(crate) rules: Vec<Rule>,
 }
 
 /// What a field has of the object; where that is said, the word that says it.
@@ -115,7 +122,8 @@ pub(crate) struct Name {
 
 impl<'a> Item<'a> {
     /// Reads the item and the `#[frame]` attributes on it and in it.
-    pub(crate) fn read(input: &'a DeriveInput, mistakes: &mut Mistakes) -> Self {
+    pub(crate) fn read(input: &'a DeriveInput, direction: Direction, mistakes: &mut Mistakes) -> Self {
+        let reader = Reader { asks_serde: direction == Direction::Validate };
         let place = match &input.data {
             Data::Enum(_) => Place::Enum,
             Data::Struct(_) => Place::Struct,
@@ -124,16 +132,19 @@ impl<'a> Item<'a> {
                 return Self::of(input, Body::Union(&data.union_token), Attrs::default(), mistakes);
             }
         };
-        let attrs = Attrs::read(&input.attrs, place, mistakes);
+        let attrs = reader.attrs(&input.attrs, place, mistakes);
         let body = match &input.data {
             Data::Enum(data) => {
-                let variants =
-                    data.variants.iter().map(|variant| Variant::read(variant, &attrs, mistakes)).collect();
+                let variants = data
+                    .variants
+                    .iter()
+                    .map(|variant| Variant::read(variant, &attrs, reader, mistakes))
+                    .collect();
                 let tag = attrs.tag.as_ref().map_or_else(|| "type".to_owned(), LitStr::value);
                 Body::Enum { keys: Keys { tag, content: attrs.content.clone() }, variants }
             }
             Data::Struct(data) => Body::Struct {
-                content: Content::read(&data.fields, attrs.rename_all, Place::TupleField, mistakes),
+                content: Content::read(&data.fields, attrs.rename_all, Place::TupleField, reader, mistakes),
                 default: attrs.default.is_some(),
             },
             Data::Union(data) => Body::Union(&data.union_token),
@@ -147,6 +158,7 @@ impl<'a> Item<'a> {
             generics: read_generics(&input.generics, mistakes),
             body,
             deny_unknown_fields: attrs.deny_unknown_fields,
+            check: attrs.check,
         }
     }
 
@@ -165,8 +177,8 @@ impl<'a> Item<'a> {
 }
 
 impl<'a> Variant<'a> {
-    fn read(variant: &'a syn::Variant, item: &Attrs, mistakes: &mut Mistakes) -> Self {
-        let attrs = Attrs::read(&variant.attrs, Place::Variant, mistakes);
+    fn read(variant: &'a syn::Variant, item: &Attrs, reader: Reader, mistakes: &mut Mistakes) -> Self {
+        let attrs = reader.attrs(&variant.attrs, Place::Variant, mistakes);
         let role = match (attrs.other, attrs.binary) {
             (Some(_), Some(binary)) => {
                 mistakes.at(&binary, "`binary` is for binary frames and `other` for text; take one of them");
@@ -183,7 +195,13 @@ impl<'a> Variant<'a> {
                 None => name.to_owned(),
             }),
             role,
-            content: Content::read(&variant.fields, item.rename_all_fields, Place::Payload, mistakes),
+            content: Content::read(
+                &variant.fields,
+                attrs.rename_all.or(item.rename_all_fields),
+                Place::Payload,
+                reader,
+                mistakes,
+            ),
         }
     }
 
@@ -197,15 +215,19 @@ impl<'a> Variant<'a> {
 }
 
 impl<'a> Content<'a> {
-    fn read(fields: &'a syn::Fields, case: Option<Case>, unnamed: Place, mistakes: &mut Mistakes) -> Self {
+    fn read(
+        fields: &'a syn::Fields,
+        case: Option<Case>,
+        unnamed: Place,
+        reader: Reader,
+        mistakes: &mut Mistakes,
+    ) -> Self {
         match fields {
             syn::Fields::Unit => Self::Unit,
-            syn::Fields::Named(fields) => Self::Fields(read_fields(fields, case, mistakes)),
+            syn::Fields::Named(fields) => Self::Fields(read_fields(fields, case, reader, mistakes)),
             syn::Fields::Unnamed(values) => {
-                for value in &values.unnamed {
-                    Attrs::read(&value.attrs, unnamed, mistakes);
-                }
-                Self::Tuple(Tuple { values })
+                let attrs = values.unnamed.iter().map(|value| Attrs::read(&value.attrs, unnamed, mistakes));
+                Self::Tuple(Tuple { values, rules: attrs.map(|attrs| attrs.rules).collect() })
             }
         }
     }
@@ -244,11 +266,16 @@ impl Name {
     }
 }
 
-fn read_fields<'a>(fields: &'a FieldsNamed, case: Option<Case>, mistakes: &mut Mistakes) -> Vec<Field<'a>> {
+fn read_fields<'a>(
+    fields: &'a FieldsNamed,
+    case: Option<Case>,
+    reader: Reader,
+    mistakes: &mut Mistakes,
+) -> Vec<Field<'a>> {
     let named = fields.named.iter().filter_map(|field| Some((field, field.ident.as_ref()?)));
     named
         .map(|(field, ident)| {
-            let attrs = Attrs::read(&field.attrs, Place::Field, mistakes);
+            let attrs = reader.attrs(&field.attrs, Place::Field, mistakes);
             attrs.say_what_is_idle(mistakes);
             let name = Name::new(ident, attrs.rename, attrs.aliases, |name| match case {
                 Some(case) => case.field(name),
@@ -266,9 +293,27 @@ fn read_fields<'a>(fields: &'a FieldsNamed, case: Option<Case>, mistakes: &mut M
                 part,
                 default: attrs.default,
                 skip_serializing_if: attrs.skip_serializing_if,
+                rules: attrs.rules,
             }
         })
         .collect()
+}
+
+/// How attributes are read.
+#[derive(Clone, Copy)]
+struct Reader {
+    /// Whether serde's names count: those of what stands inside a message.
+    asks_serde: bool,
+}
+
+impl Reader {
+    fn attrs(self, attributes: &[syn::Attribute], place: Place, mistakes: &mut Mistakes) -> Attrs {
+        let mut attrs = Attrs::read(attributes, place, mistakes);
+        if self.asks_serde {
+            attrs.adopt_serde(attributes);
+        }
+        attrs
+    }
 }
 
 /// The generics as they can be written on an impl.

@@ -6,7 +6,11 @@
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use syn::{Attribute, ExprPath, LitStr, Meta};
 
-use crate::{case::Case, mistakes::Mistakes};
+use crate::{
+    case::Case,
+    mistakes::Mistakes,
+    rule::{Rule, RuleKey},
+};
 
 /// The `#[frame(..)]` attributes of one place; what was wrong in them is left out.
 #[derive(Default)]
@@ -24,6 +28,8 @@ pub(crate) struct Attrs {
     pub(crate) flatten: Option<Ident>,
     pub(crate) other: Option<Ident>,
     pub(crate) binary: Option<Ident>,
+    pub(crate) check: Option<ExprPath>,
+    pub(crate) rules: Vec<Rule>,
 }
 
 /// What stands in for a value that never came.
@@ -63,6 +69,8 @@ enum Key {
     DenyUnknownFields,
     Other,
     Binary,
+    Check,
+    Rule(RuleKey),
 }
 
 /// What stands between two commas.
@@ -133,11 +141,13 @@ impl Attrs {
                     self.skip_serializing_if = Some((written.clone(), path));
                 }
             }
+            Key::Check => self.check = entry.function(&key.example(), mistakes),
             Key::Skip => self.skip = entry.flag(mistakes),
             Key::Flatten => self.flatten = entry.flag(mistakes),
             Key::DenyUnknownFields => self.deny_unknown_fields = entry.flag(mistakes),
             Key::Other => self.other = entry.flag(mistakes),
             Key::Binary => self.binary = entry.flag(mistakes),
+            Key::Rule(rule) => self.rules.extend(Rule::read(rule, entry, mistakes)),
         }
     }
 
@@ -160,6 +170,39 @@ impl Attrs {
         }
         if let (Some(flatten), Some((key, _))) = (&self.flatten, &self.default) {
             mistakes.at(key, format_args!("a field with `{flatten}` {why}, so `{key}` says nothing"));
+        }
+        if let (Some(skip), Some(rule)) = (&self.skip, self.rules.first()) {
+            mistakes.at(&rule.key, format_args!("a field with `{skip}` {why}, so it needs no rules"));
+        }
+    }
+
+    /// Takes over the names that serde was told of what stands inside a message.
+    pub(crate) fn adopt_serde(&mut self, attributes: &[Attribute]) {
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {
+            // Whatever else stands there is serde's; what it does not like, it says itself.
+            let _ = attribute.parse_nested_meta(|meta| {
+                let mut value = None;
+                if meta.input.peek(syn::Token![=]) {
+                    value = string_of(&meta.value()?.parse()?);
+                } else if meta.input.peek(syn::token::Paren) {
+                    meta.parse_nested_meta(|inner| {
+                        let text = string_of(&inner.value()?.parse()?);
+                        if inner.path.is_ident("deserialize") {
+                            value = text;
+                        }
+                        Ok(())
+                    })?;
+                }
+                let case = || value.as_ref().and_then(|value| Case::named(&value.value()));
+                if meta.path.is_ident("rename") {
+                    self.rename = self.rename.take().or_else(|| value.clone());
+                } else if meta.path.is_ident("rename_all") {
+                    self.rename_all = self.rename_all.or_else(case);
+                } else if meta.path.is_ident("rename_all_fields") {
+                    self.rename_all_fields = self.rename_all_fields.or_else(case);
+                }
+                Ok(())
+            });
         }
     }
 
@@ -231,6 +274,25 @@ impl Entry {
         }
         path
     }
+
+    /// What stands between the parentheses, with nothing behind them.
+    pub(crate) fn list(&self, example: &str, mistakes: &mut Mistakes) -> Option<TokenStream> {
+        match &self.rest[..] {
+            [TokenTree::Group(group)] if group.delimiter() == Delimiter::Parenthesis => Some(group.stream()),
+            [TokenTree::Group(group), behind, ..] if group.delimiter() == Delimiter::Parenthesis => {
+                mistakes.at(behind, format_args!("expected `,` after `{}(..)`", self.key));
+                None
+            }
+            [] => {
+                mistakes.at(&self.key, format_args!("`{}` takes a list: `{example}`", self.key));
+                None
+            }
+            [other, ..] => {
+                mistakes.at(other, format_args!("`{}` takes a list: `{example}`", self.key));
+                None
+            }
+        }
+    }
 }
 
 impl Place {
@@ -249,10 +311,10 @@ impl Place {
     /// Why no key can stand here, and where to go; `None` if some can.
     const fn takes_no_keys(self) -> Option<&'static str> {
         match self {
-            Self::Payload => Some("a payload has no name of its own, so put it on the variant"),
-            Self::TupleField => Some("a field without a name has no key"),
             Self::Generic => Some("put it on the type, a variant or a field"),
-            Self::Enum | Self::Struct | Self::Variant | Self::Field => None,
+            Self::Enum | Self::Struct | Self::Variant | Self::Field | Self::Payload | Self::TupleField => {
+                None
+            }
         }
     }
 
@@ -267,7 +329,7 @@ impl Place {
 }
 
 impl Key {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 21] = [
         Self::Tag,
         Self::Content,
         Self::Rename,
@@ -281,6 +343,14 @@ impl Key {
         Self::DenyUnknownFields,
         Self::Other,
         Self::Binary,
+        Self::Check,
+        Self::Rule(RuleKey::Len),
+        Self::Rule(RuleKey::Bytes),
+        Self::Rule(RuleKey::Range),
+        Self::Rule(RuleKey::Pattern),
+        Self::Rule(RuleKey::Custom),
+        Self::Rule(RuleKey::Nested),
+        Self::Rule(RuleKey::Inner),
     ];
 
     fn named(key: &Ident) -> Option<Self> {
@@ -302,6 +372,8 @@ impl Key {
             Self::DenyUnknownFields => "deny_unknown_fields",
             Self::Other => "other",
             Self::Binary => "binary",
+            Self::Check => "check",
+            Self::Rule(rule) => rule.name(),
         }
     }
 
@@ -310,10 +382,11 @@ impl Key {
         match self {
             Self::Tag | Self::Content | Self::RenameAllFields => &[Place::Enum],
             Self::Rename | Self::Alias => &[Place::Variant, Place::Field],
-            Self::RenameAll | Self::DenyUnknownFields => &[Place::Enum, Place::Struct],
+            Self::RenameAll | Self::DenyUnknownFields | Self::Check => &[Place::Enum, Place::Struct],
             Self::Default => &[Place::Struct, Place::Field],
             Self::Skip | Self::SkipSerializingIf | Self::Flatten => &[Place::Field],
             Self::Other | Self::Binary => &[Place::Variant],
+            Self::Rule(_) => &[Place::Field, Place::Payload, Place::TupleField],
         }
     }
 
@@ -322,16 +395,17 @@ impl Key {
         match self {
             Self::Tag | Self::Content | Self::RenameAllFields => "an enum",
             Self::Rename | Self::Alias => "a variant or a field",
-            Self::RenameAll | Self::DenyUnknownFields => "an enum or a struct",
+            Self::RenameAll | Self::DenyUnknownFields | Self::Check => "an enum or a struct",
             Self::Default => "a struct or a field",
             Self::Skip | Self::SkipSerializingIf | Self::Flatten => "a field",
             Self::Other | Self::Binary => "a variant",
+            Self::Rule(_) => "a field or a payload",
         }
     }
 
     /// Whether several of it say more than one.
     const fn may_repeat(self) -> bool {
-        matches!(self, Self::Alias)
+        matches!(self, Self::Alias | Self::Rule(RuleKey::Custom | RuleKey::Pattern))
     }
 
     /// As it is written.
@@ -343,13 +417,14 @@ impl Key {
             | Self::DenyUnknownFields
             | Self::Other
             | Self::Binary => self.name().to_owned(),
+            Self::Rule(rule) => rule.example().to_owned(),
             _ => format!("{} = \"...\"", self.name()),
         }
     }
 }
 
 /// Takes a list apart at its commas; each entry is to begin with a word.
-fn entries(list: &TokenStream, expected: &str, mistakes: &mut Mistakes) -> Vec<Entry> {
+pub(crate) fn entries(list: &TokenStream, expected: &str, mistakes: &mut Mistakes) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut tokens = list.clone().into_iter().peekable();
     while let Some(first) = tokens.next() {
@@ -367,7 +442,7 @@ fn entries(list: &TokenStream, expected: &str, mistakes: &mut Mistakes) -> Vec<E
 }
 
 /// `a`, `b` or `c`, each in backticks.
-fn one_of(words: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+pub(crate) fn one_of(words: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let words: Vec<_> = words.into_iter().map(|word| format!("`{}`", word.as_ref())).collect();
     match &words[..] {
         [] => String::new(),
@@ -382,10 +457,17 @@ fn is_comma(token: &TokenTree) -> bool {
 
 /// The token as a string literal. A literal that came through a `macro_rules!` variable
 /// stands in a group that nobody sees.
-fn string(token: &TokenTree) -> Option<LitStr> {
+pub(crate) fn string(token: &TokenTree) -> Option<LitStr> {
     match token {
         TokenTree::Group(group) if group.delimiter() == Delimiter::None => syn::parse2(group.stream()).ok(),
         TokenTree::Literal(_) => syn::parse2(token.clone().into()).ok(),
+        _ => None,
+    }
+}
+
+fn string_of(value: &syn::Expr) -> Option<LitStr> {
+    match value {
+        syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(string), .. }) => Some(string.clone()),
         _ => None,
     }
 }

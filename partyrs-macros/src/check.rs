@@ -21,15 +21,26 @@ const PLAIN: [&str; 18] = [
 /// The same with parameters.
 const GENERIC: [&str; 5] = ["BTreeSet", "HashSet", "Option", "Vec", "VecDeque"];
 
-/// Which of the two derives was asked for.
+const UNION: &str = "a union does not know which of its fields is set; write an `enum`";
+
+/// Which of the derives was asked for.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Direction {
     FromFrame,
     IntoFrame,
+    /// Neither; its rules alone.
+    Validate,
 }
 
 /// Reports everything that keeps the item from being a message.
 pub(crate) fn check(item: &Item<'_>, direction: Direction, mistakes: &mut Mistakes) {
+    if direction == Direction::Validate {
+        // What stands inside a message may have any shape that serde reads.
+        if let Body::Union(token) = &item.body {
+            mistakes.at(token, UNION);
+        }
+        return;
+    }
     match &item.body {
         Body::Enum { keys, variants } => {
             if variants.is_empty() {
@@ -68,7 +79,7 @@ pub(crate) fn check(item: &Item<'_>, direction: Direction, mistakes: &mut Mistak
             }
         }
         Body::Union(token) => {
-            mistakes.at(token, "a union does not know which of its fields is set; write an `enum`");
+            mistakes.at(token, UNION);
         }
     }
 }
@@ -113,7 +124,7 @@ fn names_differ(names: &[(&Ident, &Name)], words: [&str; 3], mistakes: &mut Mist
             let text = alias.value();
             match taken.iter().find(|(_, name)| *name == text) {
                 Some((by, _)) => {
-                    mistakes.at(alias, format_args!("{what} `{text}` is already taken by {owner}`{by}`"))
+                    mistakes.at(alias, format_args!("{what} `{text}` is already taken by {owner}`{by}`"));
                 }
                 None => taken.push((ident, text)),
             }

@@ -14,6 +14,7 @@ mod check;
 mod expand;
 mod methods;
 mod mistakes;
+mod rule;
 
 use proc_macro::TokenStream;
 
@@ -76,12 +77,31 @@ use crate::check::Direction;
 /// The cases are `lowercase`, `UPPERCASE`, `PascalCase`, `camelCase`, `snake_case`,
 /// `SCREAMING_SNAKE_CASE`, `kebab-case` and `SCREAMING-KEBAB-CASE`, with serde's meaning.
 ///
+/// # Rules
+///
+/// A message whose values break a rule is not read. Rules stand on a field or a payload, and are
+/// looked at in the order of the code, once the whole message is read; what is absent from an `Option`
+/// breaks none.
+///
+/// | `#[frame(..)]` | asks for |
+/// |---|---|
+/// | `len(min = 1, max = 2000)` | so many characters (Unicode scalar values) of a string, or items of a collection |
+/// | `bytes(max = 4096)` | so many bytes of a string, or of bytes |
+/// | `range(min = 0, max = 100)` | a value between two of its own type, both included |
+/// | `pattern("^[a-z]+$")` | a string in which the regular expression finds something; with the feature `pattern` |
+/// | `custom = "path"` | `Ok` from a function `fn(&T) -> Result<(), impl Display>`; the client sees its text |
+/// | `nested` | what the type says by `partyrs::Validate` |
+/// | `inner(..)` | these rules for each item of a list or a set |
+/// | `check = "path"` | on the enum or struct: as `custom`, for several fields together |
+///
+/// `min` and `max` are any expressions, and either may be left out.
+///
 /// # Errors
 ///
 /// `from_frame` gives a `ParseError` for a binary frame (if no variant is for them), for text that is not JSON to its
 /// very end, for JSON that is no object, for an object without a tag or with an unknown one
-/// (it names the known ones), and for a field that is missing or of the wrong kind (it names
-/// the field).
+/// (it names the known ones), for a field that is missing or of the wrong kind (it names
+/// the field), and for a broken rule (it names the field, the rule and the limit).
 ///
 /// The cost of a frame is in proportion to its length. A value that is kept may be nested
 /// 126 deep, which no honest client reaches; one that is skipped, as deep as it likes.
@@ -167,4 +187,15 @@ pub fn dispatch(item: TokenStream) -> TokenStream {
         Ok(input) => expand::dispatch::expand(&input).into(),
         Err(error) => error.into_compile_error().into(),
     }
+}
+
+/// The impl of `partyrs::Validate` looks at the rules of what stands inside a message.
+///
+/// The rules are those of [`FromFrame`](macro@FromFrame), on the fields of a struct or of an
+/// enum's variants, with or without names; `#[frame(check = "path")]` on the type is for several
+/// fields together. The type is read by serde, so serde's `rename` and `rename_all` tell what its
+/// fields are called in the path of a violation.
+#[proc_macro_derive(Validate, attributes(frame))]
+pub fn validate(item: TokenStream) -> TokenStream {
+    expand::derive(item.into(), Direction::Validate).into()
 }

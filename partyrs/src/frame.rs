@@ -11,6 +11,8 @@ use bytestring::ByteString;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::error::Category;
 
+use crate::Violation;
+
 /// One WebSocket message as on the wire: UTF-8 text or bytes.
 ///
 /// Cloning shares the payload.
@@ -164,9 +166,9 @@ pub struct Json<T>(pub T);
 
 /// Why a client's frame did not become a message.
 ///
-/// The text is meant for the client: it says what is wrong and where. It is short however
-/// long the frame is, and repeats of the frame at most a few words: an unknown tag, or a
-/// value of the wrong kind.
+/// The text is meant for logs, and [`ParseError::client_text`] for the client: it says what is
+/// wrong and where. Both are short however long the frame is, and repeat of the frame at most
+/// a few words: an unknown tag, or a value of the wrong kind. They differ for a broken rule.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
@@ -216,6 +218,9 @@ pub enum ParseError {
         /// The names that the party knows.
         expected: &'static [&'static str],
     },
+    /// The frame is a message, but one of its values breaks a rule.
+    #[error(transparent)]
+    Invalid(Violation),
     /// Text of the user's own, from a hand-written [`FromFrame`].
     #[error("{0}")]
     Other(String),
@@ -402,6 +407,24 @@ impl ParseError {
     /// A text of your own, for a [`FromFrame`] written by hand. The client sees it.
     pub fn other(text: impl Into<String>) -> Self {
         Self::Other(text.into())
+    }
+
+    /// What a client may know of it: what is wrong, where, and what is asked for.
+    #[must_use]
+    pub fn client_text(&self) -> String {
+        match self {
+            Self::Invalid(violation) => violation.client_text(),
+            told => told.to_string(),
+        }
+    }
+
+    /// The broken rule, if that is what it is.
+    #[must_use]
+    pub fn violation(&self) -> Option<&Violation> {
+        match self {
+            Self::Invalid(violation) => Some(violation),
+            _ => None,
+        }
     }
 }
 

@@ -41,6 +41,7 @@ mod server;
 mod socket;
 pub mod storage;
 pub mod testing;
+mod validate;
 
 pub use address::{NameError, PartyName, RoomAddress, RoomId};
 pub use alarm::{Alarm, When};
@@ -65,6 +66,7 @@ pub use response::{Body, BodyError, Response};
 pub use room::Room;
 pub use server::PartyServer;
 pub use socket::{Socket, SocketError, SocketSender};
+pub use validate::{Rule, Validate, Violation};
 
 /// Derives [`FromFrame`](trait@FromFrame) for an enum, one variant for each message, or for a struct.
 ///
@@ -153,6 +155,27 @@ pub use partyrs_macros::IntoFrame;
 /// an error of rustc's at that place. Without the call no method runs, and rustc warns that `dispatch` is never used,
 /// if it is not public. What is to be done for every message stands in `on_message`, before the call or after it.
 pub use partyrs_macros::Dispatch;
+
+/// Derives [`Validate`](trait@Validate) for what stands inside a message.
+///
+/// ```
+/// use partyrs::Validate;
+///
+/// #[derive(serde::Deserialize, Validate)]
+/// #[serde(rename_all = "camelCase")]
+/// struct Seat {
+///     #[frame(range(min = 1, max = 40))]
+///     row_number: u8,
+///     #[frame(inner(len(min = 1, max = 20)))]
+///     names: Vec<String>,
+/// }
+///
+/// let seat = Seat { row_number: 41, names: vec![] };
+/// assert_eq!(seat.validate().unwrap_err().client_text(), "`rowNumber` must be between 1 and 40");
+/// let seat = Seat { row_number: 1, names: vec!["ada".into(), String::new()] };
+/// assert_eq!(seat.validate().unwrap_err().client_text(), "`names[1]` must have 1 to 20 characters");
+/// ```
+pub use partyrs_macros::Validate;
 
 /// What the code that the derives write calls. Not for use by hand.
 #[doc(hidden)]

@@ -123,7 +123,9 @@ pub trait PartyServer: Sized + Send + 'static {
     }
 
     /// Called for a frame that is no `Message`. Unless you say otherwise the sender gets
-    /// the text frame `{"type":"error","error":"<what is wrong and where>"}`.
+    /// the text frame `{"type":"error","error":"<what is wrong and where>"}`, with
+    /// [`ParseError::client_text`] in it; for a broken rule also `"path":"chat.content"`,
+    /// `"rule":"len"` and, if it has them, the limits as `"min"` and `"max"`.
     fn on_invalid(
         &mut self,
         room: &Room,
@@ -131,7 +133,7 @@ pub trait PartyServer: Sized + Send + 'static {
         error: &ParseError,
     ) -> impl Future<Output = Result<()>> + Send {
         let _ = room;
-        let sent = sender.send(Json(Invalid { r#type: "error", error: error.to_string() }));
+        let sent = sender.send(Json(Invalid::new(error)));
         async { sent.map_err(Error::from) }
     }
 
@@ -213,7 +215,30 @@ pub trait PartyServer: Sized + Send + 'static {
 
 /// The default answer to a frame that does not parse.
 #[derive(Serialize)]
-struct Invalid {
+struct Invalid<'a> {
     r#type: &'static str,
     error: String,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    broken: Option<Broken<'a>>,
+}
+
+/// The rule that a value breaks.
+#[derive(Serialize)]
+struct Broken<'a> {
+    path: &'a str,
+    rule: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min: Option<serde_json::Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max: Option<serde_json::Number>,
+}
+
+impl<'a> Invalid<'a> {
+    fn new(error: &'a ParseError) -> Self {
+        let broken = error.violation().map(|violation| {
+            let [min, max] = violation.rule().limits();
+            Broken { path: violation.path(), rule: violation.rule().name(), min, max }
+        });
+        Self { r#type: "error", error: error.client_text(), broken }
+    }
 }

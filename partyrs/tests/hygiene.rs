@@ -118,6 +118,49 @@ pub mod names {
             ::std::result::Result::Ok(())
         }
     }
+
+    /// Every attribute at once.
+    #[derive(Clone, Debug, PartialEq, ::partyrs::FromFrame, ::partyrs::IntoFrame)]
+    #[frame(content = "data", check = "no_rule")]
+    pub enum All<M> {
+        Line(#[frame(range(max = 3))] ::std::primitive::u8, M),
+        Draw {
+            #[frame(skip)]
+            key: ::std::primitive::u8,
+            #[frame(
+                alias = "t",
+                default,
+                len(max = 9),
+                skip_serializing_if = "::std::string::String::is_empty"
+            )]
+            text: ::std::string::String,
+            #[frame(flatten)]
+            rest: ::std::collections::BTreeMap<::std::string::String, ::std::primitive::u8>,
+            #[frame(inner(inner(range(max = 3))))]
+            parts: ::std::vec::Vec<[::std::primitive::u8; 1]>,
+        },
+        #[frame(other)]
+        Other(::std::string::String),
+        #[frame(binary)]
+        Binary(#[frame(bytes(max = 9))] ::std::vec::Vec<::std::primitive::u8>),
+    }
+
+    /// What stands in it.
+    #[derive(Clone, Debug, PartialEq, ::partyrs::FromFrame, ::partyrs::IntoFrame, ::partyrs::Validate)]
+    #[frame(deny_unknown_fields, default)]
+    pub struct Part {
+        #[frame(inner(inner(range(min = 1))))]
+        pub __item0: ::std::option::Option<::std::vec::Vec<::std::vec::Vec<::std::primitive::u8>>>,
+    }
+    impl ::std::default::Default for Part {
+        fn default() -> Self {
+            Self { __item0: ::std::option::Option::None }
+        }
+    }
+
+    fn no_rule<M>(_: &All<M>) -> ::std::result::Result<(), ::std::string::String> {
+        ::std::result::Result::Ok(())
+    }
 }
 
 /// A message whose fields rustc and the user would rather not see used.
@@ -194,6 +237,10 @@ fn names_of_the_user_do_not_get_in_the_way() {
     comes_back(&Ask::<u8, u8>::Value);
     comes_back(&names::Wait { __variant: 1, __frame: 2, __text: 3, __field1: 4 });
     comes_back(&Old::Leave);
+    comes_back(&names::Part { __item0: Some(vec![vec![1]]) });
+    comes_back(&names::All::Other::<u8>("what".to_owned()));
+    comes_back(&names::All::Binary::<u8>(vec![1]));
+    comes_back(&names::All::Line(1, 2_u8));
 }
 
 #[test]

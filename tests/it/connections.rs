@@ -26,8 +26,18 @@ struct Bytewise;
 #[derive(FromFrame)]
 #[frame(rename_all = "kebab-case")]
 enum Ask {
-    Sit { seat: u8 },
+    Sit {
+        seat: u8,
+    },
     Leave,
+    Name {
+        #[frame(len(min = 1, max = 20), custom = "is_free")]
+        name: String,
+    },
+}
+
+fn is_free(name: &str) -> std::result::Result<(), &'static str> {
+    if name == "root" { Err("this name is taken") } else { Ok(()) }
 }
 
 impl PartyServer for Table {
@@ -41,6 +51,7 @@ impl PartyServer for Table {
         room.broadcast(match ask {
             Ask::Sit { seat } => format!("sat on {seat}"),
             Ask::Leave => "left".to_owned(),
+            Ask::Name { name } => format!("named {name}"),
         })?;
         Ok(())
     }
@@ -418,10 +429,31 @@ async fn an_on_message_that_fails_with_a_close_closes_its_sender_and_is_no_failu
 }
 
 #[tokio::test]
+async fn a_broken_rule_is_told_with_its_place_and_its_limits() {
+    let host = TestHost::start::<Table>().await;
+    let mut ada = host.join("lobby").await;
+    for (text, told) in [
+        (
+            r#"{"type":"name","name":""}"#,
+            r#"{"type":"error","error":"`name.name` must have 1 to 20 characters","path":"name.name","rule":"len","min":1,"max":20}"#,
+        ),
+        (
+            r#"{"type":"name","name":"root"}"#,
+            r#"{"type":"error","error":"`name.name`: this name is taken","path":"name.name","rule":"custom"}"#,
+        ),
+    ] {
+        ada.send(text).await;
+        assert_eq!(ada.next_text().await, told);
+    }
+    ada.send(r#"{"type":"name","name":"ada"}"#).await;
+    assert_eq!(ada.next_text().await, "named ada");
+}
+
+#[tokio::test]
 async fn what_does_not_parse_is_told_to_its_sender_alone() {
     let host = TestHost::start::<Table>().await;
     let (mut ada, mut bob) = (host.join("lobby").await, host.join("lobby").await);
-    let unknown = "unknown type `stand`, expected one of `sit`, `leave`";
+    let unknown = "unknown type `stand`, expected one of `sit`, `leave`, `name`";
     let cases = [
         (Frame::text("{\"type\":"), "not valid JSON: EOF while parsing a value at line 1 column 8"),
         (Frame::text(""), "not valid JSON: EOF while parsing a value at line 1 column 0"),

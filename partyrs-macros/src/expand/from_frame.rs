@@ -7,7 +7,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::{Generics, Type, parse_quote, spanned::Spanned};
 
-use super::{add_bounds, generics_with_field_bounds, header, local};
+use super::{add_bounds, generics_with_field_bounds, header, local, rules};
 use crate::{
     ast::{Body, Content, Field, Item, Keys, Part, Role, Tuple, Variant},
     attr::Standby,
@@ -28,8 +28,16 @@ pub(crate) fn expand(item: &Item<'_>) -> TokenStream {
     add_bounds(item, &mut generics, &defaulted(item), &quote!(::core::default::Default));
     let read_message = impl_read_message(item, &generics, &read);
     promise_to_be_owned(&mut generics);
+    let rules = rules::expand(item);
+    if rules.is_some() {
+        add_bounds(item, &mut generics, &rules::nested_types(item), &quote!(::partyrs::Validate));
+    }
+    let parse = match rules {
+        None => parse,
+        Some(_) => quote!(::partyrs::__private::checked(#parse)),
+    };
     let from_frame = impl_from_frame(item, &generics, &parse);
-    quote!(#from_frame #read_message)
+    quote!(#from_frame #read_message #rules)
 }
 
 /// An impl that is never run.

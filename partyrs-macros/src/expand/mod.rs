@@ -9,6 +9,7 @@
 pub(crate) mod dispatch;
 mod from_frame;
 mod into_frame;
+mod rules;
 
 use proc_macro2::{Group, Ident, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
@@ -28,13 +29,15 @@ pub(crate) fn derive(input: TokenStream, direction: Direction) -> TokenStream {
         Err(error) => return error.into_compile_error(),
     };
     let mut mistakes = Mistakes::default();
-    let item = Item::read(&input, &mut mistakes);
+    let item = Item::read(&input, direction, &mut mistakes);
     check::check(&item, direction, &mut mistakes);
     match (mistakes.into_compile_errors(), direction) {
         (None, Direction::FromFrame) => from_frame::expand(&item),
         (None, Direction::IntoFrame) => into_frame::expand(&item),
+        (None, Direction::Validate) => rules::expand_validate(&item),
         (Some(errors), Direction::FromFrame) => [errors, from_frame::stand_in(&item)].into_iter().collect(),
         (Some(errors), Direction::IntoFrame) => [errors, into_frame::stand_in(&item)].into_iter().collect(),
+        (Some(errors), Direction::Validate) => [errors, rules::stand_in(&item)].into_iter().collect(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! this module come from one version of the workspace, so they need not suit any other.
 
 mod read;
+mod rules;
 mod write;
 
 pub use std::string::String;
@@ -12,5 +13,18 @@ pub use serde;
 
 pub use self::{
     read::{Entries, ReadMessage, Shape, Slot, read_message, read_object},
+    rules::{ByteLength, CheckMessage, Items, Length, byte_len, custom, each, len, range},
     write::{Text, WriteMessage, constant},
 };
+
+#[cfg(feature = "pattern")]
+pub use self::rules::Pattern;
+
+use crate::ParseError;
+
+/// The message, if it keeps its rules.
+pub fn checked<M: CheckMessage>(message: Result<M, ParseError>) -> Result<M, ParseError> {
+    let message = message?;
+    message.check().map_err(ParseError::Invalid)?;
+    Ok(message)
+}

@@ -6,6 +6,7 @@ mod methods;
 mod names;
 mod reading;
 mod refusing;
+mod rules;
 mod writing;
 
 use partyrs::{Frame, FromFrame, IntoFrame, ParseError};
