@@ -5,6 +5,7 @@
 
 mod read;
 mod rules;
+mod scan;
 mod write;
 
 pub use std::string::String;

@@ -1,8 +1,8 @@
 //! Messages out of JSON text.
 //!
 //! An object is read in one pass when its tag comes first: the entries behind the tag go
-//! straight into the fields of the variant. When the tag comes later, one pass finds it and
-//! skips all else, and a second one reads the fields. Nothing of the object is kept in
+//! straight into the fields of the variant. When the tag comes later, [`find_tag`] looks for it,
+//! or else one careful pass, and then a second one reads the fields. Nothing of the object is kept in
 //! between, so a frame costs time in proportion to its length and no memory but what its
 //! message owns.
 //!
@@ -22,6 +22,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
+use super::scan::find_tag;
 use crate::{Frame, ParseError};
 
 /// How much of an unknown tag an error tells.
@@ -181,11 +182,20 @@ struct Missing<E> {
 pub fn read_message<E: ReadMessage>(frame: &Frame, shape: &'static Shape) -> Result<E, ParseError> {
     let text = frame.as_text().ok_or(ParseError::NotText)?;
     let tag = shape.tag;
-    if !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
+    if !text.starts_with('{') && !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
         let json: Result<IgnoredAny, _> = serde_json::from_str(text);
         return Err(json.map_or_else(ParseError::Json, |_| ParseError::NotAnObject { tag }));
     }
     let failed = Cell::new(None);
+    if !tag_comes_first(text, tag)
+        && let Some(variant) = find_tag(text, tag).and_then(|found| shape.variant(found))
+    {
+        return read_map(
+            text,
+            SecondPass { variant, tag: Some(tag), failed: &failed, message: PhantomData },
+            &failed,
+        );
+    }
     match read_map(text, FirstPass { shape, failed: &failed, message: PhantomData }, &failed)? {
         Found::Message(message) => Ok(message),
         Found::Tag(Tag::Known(variant)) => {
@@ -203,6 +213,11 @@ pub fn read_message<E: ReadMessage>(frame: &Frame, shape: &'static Shape) -> Res
         Found::Tag(Tag::NotAString) => Err(ParseError::TagNotAString { tag }),
         Found::Nothing => Err(ParseError::MissingTag { tag }),
     }
+}
+
+/// Whether the text begins with the tag, in the way in which most programs write it.
+fn tag_comes_first(text: &str, tag: &str) -> bool {
+    text.strip_prefix("{\"").is_some_and(|text| text.starts_with(tag))
 }
 
 /// Reads a struct's message.
@@ -226,22 +241,32 @@ fn read_map<'de, V: Visitor<'de>>(
     })
 }
 
+impl Shape {
+    /// The variant with this tag.
+    #[inline]
+    fn variant(&self, tag: &str) -> Option<usize> {
+        let by_alias =
+            || self.aliases.iter().find_map(|(alias, variant)| (*alias == tag).then_some(*variant));
+        self.names.iter().position(|name| *name == tag).or_else(by_alias)
+    }
+}
+
 impl<'de, M: MapAccess<'de>> Entries<'_, M> {
     /// The next key by its place in `keys`, or `keys.len()` if it is none of them.
-    #[inline]
+    #[inline(always)]
     pub fn next_key(&mut self, keys: &'static [&'static str]) -> Result<Option<usize>, M::Error> {
         self.map.next_key_seed(KeyAs(|found: &str| place(keys, found)))
     }
 
     /// The same for an object that has no other keys: one that is neither the tag nor in
     /// `keys` is an error.
-    #[inline]
+    #[inline(always)]
     pub fn next_known_key(&mut self, keys: &'static [&'static str]) -> Result<Option<usize>, M::Error> {
         self.map.next_key_seed(KnownKey { tag: self.tag, keys })
     }
 
     /// A place for the field `name`.
-    #[inline]
+    #[inline(always)]
     pub fn slot<T: for<'any> Deserialize<'any>>(&self, name: &'static str) -> Slot<T, M, M::Error> {
         Slot {
             name,
@@ -252,7 +277,7 @@ impl<'de, M: MapAccess<'de>> Entries<'_, M> {
     }
 
     /// Reads the value of this key.
-    #[inline]
+    #[inline(always)]
     pub fn read<T>(&mut self, slot: &mut Slot<T, M, M::Error>) -> Result<(), M::Error> {
         if slot.value.is_some() {
             return Err(Error::duplicate_field(slot.name));
@@ -324,7 +349,7 @@ impl<'de, M: MapAccess<'de>> Entries<'_, M> {
 
 impl<T, M, E> Slot<T, M, E> {
     /// The field, once all entries are read.
-    #[inline]
+    #[inline(always)]
     pub fn take(self) -> Result<T, E> {
         match self.value {
             Some(value) => Ok(value),
@@ -333,7 +358,7 @@ impl<T, M, E> Slot<T, M, E> {
     }
 
     /// The field, once all entries are read, or what stands in for it.
-    #[inline]
+    #[inline(always)]
     pub fn take_or(self, standby: impl FnOnce() -> T) -> T {
         self.value.unwrap_or_else(standby)
     }
@@ -449,12 +474,9 @@ impl<'de> Visitor<'de> for TagValue {
     }
 
     fn visit_str<E: Error>(self, found: &str) -> Result<Tag, E> {
-        let Shape { names, aliases, keeps_other, .. } = self.shape;
-        let by_name = names.iter().position(|name| *name == found);
-        let by_alias = || aliases.iter().find_map(|(alias, variant)| (*alias == found).then_some(*variant));
-        Ok(match by_name.or_else(by_alias) {
+        Ok(match self.shape.variant(found) {
             Some(variant) => Tag::Known(variant),
-            None if *keeps_other => Tag::Unknown(found.to_owned()),
+            None if self.shape.keeps_other => Tag::Unknown(found.to_owned()),
             None => Tag::Unknown(found.chars().take(FOUND_CHARS_MAX).collect()),
         })
     }
@@ -493,6 +515,7 @@ impl<'de> Visitor<'de> for TagValue {
 impl<'de, R, F: FnOnce(&str) -> R> DeserializeSeed<'de> for KeyAs<F> {
     type Value = R;
 
+    #[inline]
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<R, D::Error> {
         deserializer.deserialize_str(self)
     }
@@ -505,6 +528,7 @@ impl<R, F: FnOnce(&str) -> R> Visitor<'_> for KeyAs<F> {
         f.write_str("a key")
     }
 
+    #[inline]
     fn visit_str<E: Error>(self, key: &str) -> Result<R, E> {
         Ok((self.0)(key))
     }
@@ -705,6 +729,7 @@ impl<'de, E: Error> Deserializer<'de> for Missing<E> {
 }
 
 /// Where `found` stands among `keys`; behind them if it does not.
+#[inline(always)]
 fn place(keys: &[&str], found: &str) -> usize {
     keys.iter().position(|key| *key == found).unwrap_or(keys.len())
 }
