@@ -10,6 +10,8 @@ pub(crate) mod dispatch;
 mod from_frame;
 mod into_frame;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use proc_macro2::{Group, Ident, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
