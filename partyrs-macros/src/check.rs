@@ -142,7 +142,7 @@ fn roles_are_taken_once(variants: &[Variant<'_>], mistakes: &mut Mistakes) {
         };
         match taken {
             Some(first) => {
-                mistakes.at(word, format_args!("`{first}` has `{word}` already; there can be one"))
+                mistakes.at(word, format_args!("`{first}` has `{word}` already; there can be one"));
             }
             None => *taken = Some(variant.ident),
         }
