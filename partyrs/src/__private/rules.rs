@@ -152,7 +152,6 @@ pub fn byte_len<T: ByteLength + ?Sized>(
 }
 
 /// `range`.
-#[expect(clippy::needless_pass_by_value, reason = "the limits are literals at the call")]
 pub fn range<T: PartialOrd + Display>(value: &T, min: Option<T>, max: Option<T>) -> Result<(), Violation> {
     if is_between(value, min.as_ref(), max.as_ref()) {
         return Ok(());
