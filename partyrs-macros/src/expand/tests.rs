@@ -11,7 +11,11 @@ fn the_written_code_is_what_was_read_and_found_good() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expand");
     let overwrites = env::var_os("PARTYRS_EXPAND").is_some_and(|value| value == "overwrite");
     let mut others = Vec::new();
-    for item in ["beside_the_tag", "under_a_key", "every_attribute", "struct_with_rules"] {
+    let mut items = vec!["beside_the_tag", "under_a_key", "every_attribute", "struct_with_rules"];
+    if cfg!(feature = "pattern") {
+        items.push("pattern");
+    }
+    for item in items {
         let source = fs::read_to_string(folder.join(item).with_extension("rs")).expect("can be read");
         for (name, direction) in [
             ("from_frame", Direction::FromFrame),

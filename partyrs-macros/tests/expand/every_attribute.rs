@@ -2,7 +2,7 @@
 enum Ask {
     #[frame(rename = "say", alias = "speak")]
     Say {
-        #[frame(alias = "message", len(min = 1, max = 2000), pattern("^.+$"))]
+        #[frame(alias = "message", len(min = 1, max = 2000))]
         full_text: String,
         #[frame(default, range(max = 3))]
         level: u8,

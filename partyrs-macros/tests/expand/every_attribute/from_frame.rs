@@ -149,13 +149,6 @@ impl ::partyrs::__private::CheckMessage for Ask {
                                 ::core::option::Option::Some(2000),
                             )?;
                         }
-                        {
-                            let __value = __field0;
-                            static __PATTERN: ::partyrs::__private::Pattern = ::partyrs::__private::Pattern::new(
-                                "^.+$",
-                            );
-                            ::partyrs::__private::Pattern::check(&__PATTERN, __value)?;
-                        }
                         ::core::result::Result::Ok(())
                     })(),
                     |__violation| ::partyrs::Violation::under(

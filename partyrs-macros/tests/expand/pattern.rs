@@ -1,0 +1,4 @@
+struct Join {
+    #[frame(pattern("^[a-z]+$"))]
+    name: Option<String>,
+}
