@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use partyrs::Hook;
 use partyrs::prelude::*;
+use partyrs::{CallError, Hook};
 use partyrs_runtime::Host;
 use partyrs_runtime::testing::{TestClient, TestHost, soon};
 
@@ -184,11 +184,20 @@ impl Held {
 
     /// Which of these keys are stored, in a room that is opened again if it has ended.
     async fn stored(&self) -> Vec<String> {
-        let keys = async |_: &mut Planned, room: &Room| {
-            let entries = room.storage().list_bytes(List::all()).await?;
-            Ok(entries.into_iter().map(|(key, _)| key).collect())
-        };
-        soon(self.room.run(keys)).await.unwrap()
+        soon(async {
+            loop {
+                let keys = async |_: &mut Planned, room: &Room| {
+                    let entries = room.storage().list_bytes(List::all()).await?;
+                    Ok(entries.into_iter().map(|(key, _)| key).collect())
+                };
+                match self.room.run(keys).await {
+                    // It came into the room that ends, whose start has failed.
+                    Err(CallError::Failed) => {}
+                    stored => break stored.unwrap(),
+                }
+            }
+        })
+        .await
     }
 }
 
