@@ -17,6 +17,7 @@ mod faults;
 mod kill;
 mod ledger;
 mod local;
+mod numbers;
 mod panics;
 mod power;
 mod random;
@@ -164,6 +165,13 @@ async fn an_error_of_the_disk_takes_back_nothing_that_was_seen() {
     println!("{report:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rooms_that_come_and_go_keep_to_their_own_keys_whatever_the_disk_does() {
+    let report = numbers::rounds(seed(), 30).await.unwrap_or_else(|failed| panic!("{failed}"));
+    println!("{report:?}");
+    assert!(report.confirmed > 0, "nothing was ever confirmed: the disk failed too early");
+}
+
 /// All kinds in turn, each with more rounds than above, until one of them finds something or the time
 /// or the number of turns is over that the environment tells.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -194,6 +202,7 @@ async fn one_turn(seed: u64) -> Result<Vec<(&'static str, Report)>, Failed> {
         ("kill -9", kill::rounds(seed, 100, None).await?),
         ("power", power::rounds(seed, 200, None).await?),
         ("errors of the disk", errors::rounds(seed, 5).await?),
+        ("numbers", numbers::rounds(seed, 300).await?),
         ("alarms", alarms::rounds(seed, 20, None).await?),
         ("hooks", Report { rounds: panics::CASES_COUNT, confirmed: hooks }),
     ])

@@ -52,6 +52,8 @@ pub(crate) enum Violation {
     EarlyAlarm { id: String, due_ms: u64, at_ms: u64 },
     #[error("the alarm `{id}` has not gone off, and was due {late_ms} ms ago")]
     LateAlarm { id: String, late_ms: u64 },
+    #[error("{text}")]
+    Other { text: String },
     #[error("the data cannot be read any more: {error}")]
     Unreadable { error: String },
 }
