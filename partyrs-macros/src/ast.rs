@@ -10,7 +10,7 @@ use syn::{
 };
 
 use crate::{
-    attr::{Attrs, Place, Standby},
+    attr::{Attrs, Place, Standby, docs},
     case::Case,
     check::Direction,
     mistakes::Mistakes,
@@ -27,6 +27,8 @@ pub(crate) struct Item<'a> {
     pub(crate) deny_unknown_fields: Option<Ident>,
     /// The rule over the whole message.
     pub(crate) check: Option<ExprPath>,
+    /// Its doc comment.
+    pub(crate) docs: String,
 }
 
 /// What the item is.
@@ -58,6 +60,7 @@ pub(crate) struct Variant<'a> {
     pub(crate) name: Name,
     pub(crate) role: Role,
     pub(crate) content: Content<'a>,
+    pub(crate) docs: String,
 }
 
 /// Which frames a variant is for; where that is said, the word that says it.
@@ -99,6 +102,7 @@ pub(crate) struct Field<'a> {
     /// Says of a value that it is not written.
     pub(crate) skip_serializing_if: Option<(Ident, ExprPath)>,
     pub(crate) rules: Vec<Rule>,
+    pub(crate) docs: String,
 }
 
 /// What a field has of the object; where that is said, the word that says it.
@@ -159,6 +163,7 @@ impl<'a> Item<'a> {
             body,
             deny_unknown_fields: attrs.deny_unknown_fields,
             check: attrs.check,
+            docs: docs(&input.attrs),
         }
     }
 
@@ -202,6 +207,7 @@ impl<'a> Variant<'a> {
                 reader,
                 mistakes,
             ),
+            docs: docs(&variant.attrs),
         }
     }
 
@@ -294,6 +300,7 @@ fn read_fields<'a>(
                 default: attrs.default,
                 skip_serializing_if: attrs.skip_serializing_if,
                 rules: attrs.rules,
+                docs: docs(&field.attrs),
             }
         })
         .collect()

@@ -224,6 +224,17 @@ impl Attrs {
     }
 }
 
+/// The doc comment among `attributes`.
+pub(crate) fn docs(attributes: &[Attribute]) -> String {
+    let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
+        Meta::NameValue(pair) if pair.path.is_ident("doc") => string_of(&pair.value),
+        _ => None,
+    });
+    let texts = lines.map(|text| text.value()).collect::<Vec<_>>().join("\n");
+    let lines = texts.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end());
+    lines.collect::<Vec<_>>().join("\n").trim().to_owned()
+}
+
 impl Entry {
     /// The key, if nothing stands behind it.
     pub(crate) fn flag(&self, mistakes: &mut Mistakes) -> Option<Ident> {

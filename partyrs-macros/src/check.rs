@@ -28,6 +28,8 @@ const UNION: &str = "a union does not know which of its fields is set; write an 
 pub(crate) enum Direction {
     FromFrame,
     IntoFrame,
+    /// Both or one of them; what its messages look like.
+    Protocol,
     /// Neither; its rules alone.
     Validate,
 }

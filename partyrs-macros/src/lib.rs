@@ -199,3 +199,17 @@ pub fn dispatch(item: TokenStream) -> TokenStream {
 pub fn validate(item: TokenStream) -> TokenStream {
     expand::derive(item.into(), Direction::Validate).into()
 }
+
+/// The impl of `partyrs::protocol::Protocol` says what the messages look like.
+///
+/// It reads the `#[frame(..)]` of [`FromFrame`](macro@FromFrame) and [`IntoFrame`](macro@IntoFrame), and doc comments:
+/// tags, keys, what may be left out, rules. What the type of a value looks like is asked of its
+/// `schemars::JsonSchema`. A field may be left out by clients if it has a `default` or its type is written `Option<..>`,
+/// and by rooms if it has a `skip_serializing_if`.
+///
+/// What a function decides (`custom`, `check`) has no form in a schema, and is not in it; the rules of `nested` are in it
+/// only as far as the `JsonSchema` of that type knows them too.
+#[proc_macro_derive(Protocol, attributes(frame))]
+pub fn protocol(item: TokenStream) -> TokenStream {
+    expand::derive(item.into(), Direction::Protocol).into()
+}

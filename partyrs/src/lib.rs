@@ -32,6 +32,8 @@ mod lobby_socket;
 mod options;
 mod parties;
 pub mod prelude;
+#[cfg(feature = "protocol")]
+pub mod protocol;
 mod request;
 mod response;
 mod room;
@@ -176,6 +178,13 @@ pub use partyrs_macros::Dispatch;
 /// assert_eq!(seat.validate().unwrap_err().client_text(), "`names[1]` must have 1 to 20 characters");
 /// ```
 pub use partyrs_macros::Validate;
+
+/// Derives [`Protocol`](trait@protocol::Protocol) for an enum of messages, or for a struct.
+///
+/// It stands beside [`FromFrame`](derive@FromFrame) or [`IntoFrame`](derive@IntoFrame), and asks the
+/// types of the values for `schemars::JsonSchema`; the module [`protocol`] tells what for.
+#[cfg(feature = "protocol")]
+pub use partyrs_macros::Protocol;
 
 /// What the code that the derives write calls. Not for use by hand.
 #[doc(hidden)]

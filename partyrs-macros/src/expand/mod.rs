@@ -9,6 +9,7 @@
 pub(crate) mod dispatch;
 mod from_frame;
 mod into_frame;
+mod protocol;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -36,9 +37,11 @@ pub(crate) fn derive(input: TokenStream, direction: Direction) -> TokenStream {
     match (mistakes.into_compile_errors(), direction) {
         (None, Direction::FromFrame) => from_frame::expand(&item),
         (None, Direction::IntoFrame) => into_frame::expand(&item),
+        (None, Direction::Protocol) => protocol::expand(&item),
         (None, Direction::Validate) => rules::expand_validate(&item),
         (Some(errors), Direction::FromFrame) => [errors, from_frame::stand_in(&item)].into_iter().collect(),
         (Some(errors), Direction::IntoFrame) => [errors, into_frame::stand_in(&item)].into_iter().collect(),
+        (Some(errors), Direction::Protocol) => [errors, protocol::stand_in(&item)].into_iter().collect(),
         (Some(errors), Direction::Validate) => [errors, rules::stand_in(&item)].into_iter().collect(),
     }
 }

@@ -204,7 +204,7 @@ fn check_rule(value: &Ident, ty: &Type, rule: &Rule, depth: usize) -> TokenStrea
 }
 
 /// The first type parameter of a type of this name, or the item of a list; as far as tokens tell.
-fn parameter_of<'a>(ty: &'a Type, name: Option<&str>) -> Option<&'a Type> {
+pub(super) fn parameter_of<'a>(ty: &'a Type, name: Option<&str>) -> Option<&'a Type> {
     match ty {
         Type::Path(path) => {
             let last = path.path.segments.last()?;

@@ -1,0 +1,247 @@
+//! Both directions of a party's protocol as one JSON Schema.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+
+use super::{Break, Protocol, Sender, breaks, messages, typescript};
+use crate::PartyName;
+
+/// The definition of what clients send.
+pub(super) const CLIENT_MESSAGE: &str = "ClientMessage";
+/// The definition of what rooms send.
+pub(super) const ROOM_MESSAGE: &str = "RoomMessage";
+
+/// The tag of the default answer to a frame that cannot be read.
+const ERROR: &str = "error";
+
+/// The protocol of a party: what its clients send, and what its rooms send.
+///
+/// It is a JSON Schema (draft 2020-12) with a definition for each type of a value, and two
+/// for the messages: `#/$defs/ClientMessage` and `#/$defs/RoomMessage`. What JSON Schema has no word
+/// for stands in annotations: `x-aliases` (names that the room takes too), `x-minBytes` and `x-maxBytes`
+/// (of a string in UTF-8), `x-binary` (binary frames are messages too).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    party: PartyName,
+    schema: Value,
+}
+
+/// A text is no protocol of a party.
+#[derive(Debug, thiserror::Error)]
+#[error("not a protocol that partyrs wrote: {0}")]
+pub struct DocumentError(pub(super) String);
+
+impl Document {
+    /// The protocol of the party with this name, under which the host has it.
+    ///
+    /// What a room answers by itself to a frame that it cannot read is a message of its too, called `error`,
+    /// if rooms tag their messages with `type` and have none of this name.
+    ///
+    /// # Panics
+    ///
+    /// If `party` is no name of a party.
+    #[must_use]
+    pub fn of<FromClients: Protocol, FromRoom: Protocol>(party: &str) -> Self {
+        let party = PartyName::new(party).unwrap_or_else(|error| panic!("{error}"));
+        let mut client = messages::Messages::new(Sender::Client);
+        FromClients::describe(&mut client);
+        let mut room = messages::Messages::new(Sender::Room);
+        FromRoom::describe(&mut room);
+        if room.tag_key() == Some("type") && !room.has(ERROR) {
+            room.message(ERROR, messages::describe_error);
+        }
+        let [mut client, mut room] = [client.into_schema(), room.into_schema()].map(Direction::new);
+        client.step_aside(&room.definitions, "Input");
+        for direction in [&mut client, &mut room] {
+            direction.rename(|name| RESERVED.contains(&name).then(|| format!("{name}_")));
+        }
+        let mut definitions = room.definitions;
+        definitions.extend(client.definitions);
+        definitions.insert(CLIENT_MESSAGE.to_owned(), client.messages);
+        definitions.insert(ROOM_MESSAGE.to_owned(), room.messages);
+        let schema = json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": party.as_str(),
+            "$defs": definitions,
+        });
+        Self { party, schema }
+    }
+
+    /// Reads what [`Document::to_json`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`DocumentError`] if the text is something else.
+    pub fn from_json(text: &str) -> Result<Self, DocumentError> {
+        let schema: Value = serde_json::from_str(text).map_err(|error| DocumentError(error.to_string()))?;
+        let party = schema["title"].as_str().ok_or_else(|| DocumentError("it has no `title`".to_owned()))?;
+        let party = PartyName::new(party).map_err(|error| DocumentError(error.to_string()))?;
+        for name in [CLIENT_MESSAGE, ROOM_MESSAGE] {
+            if schema["$defs"].get(name).is_none() {
+                return Err(DocumentError(format!("it has no definition of `{name}`")));
+            }
+        }
+        Ok(Self { party, schema })
+    }
+
+    /// The party's name.
+    #[must_use]
+    pub const fn party(&self) -> &PartyName {
+        &self.party
+    }
+
+    /// The JSON Schema of all messages.
+    #[must_use]
+    pub const fn json_schema(&self) -> &Value {
+        &self.schema
+    }
+
+    /// The JSON Schema as text, always the same for the same protocol.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        format!("{:#}\n", self.schema)
+    }
+
+    /// A TypeScript module: the types of all messages, `parse` for what a room sends, and `connect`, which is
+    /// `partysocket` with these types.
+    ///
+    /// Types are as serde writes and reads JSON: 64-bit integers are `number`, which is exact up to 2^53;
+    /// bytes are lists of numbers unless their type says otherwise.
+    #[must_use]
+    pub fn to_typescript(&self) -> String {
+        typescript::print(self)
+    }
+
+    /// What breaks if `earlier` is the protocol that clients know, and rooms now speak this one; nothing, if
+    /// every message of those clients is still understood, and every message of rooms is one that they know.
+    ///
+    /// A client is to ignore keys that it does not know.
+    #[must_use]
+    pub fn breaks_since(&self, earlier: &Self) -> Vec<Break> {
+        breaks::find(earlier, self)
+    }
+
+    pub(super) fn definitions(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.schema["$defs"].as_object().into_iter().flatten()
+    }
+
+    pub(super) fn definition(&self, name: &str) -> &Value {
+        &self.schema["$defs"][name]
+    }
+}
+
+impl fmt::Display for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the protocol of party `{}`", self.party)
+    }
+}
+
+/// Names that the TypeScript module uses for something else.
+const RESERVED: [&str; 18] = [
+    CLIENT_MESSAGE,
+    ROOM_MESSAGE,
+    "ArrayBuffer",
+    "ArrayBufferView",
+    "Blob",
+    "Connection",
+    "Event",
+    "Extract",
+    "JSON",
+    "Map",
+    "MessageEvent",
+    "PartySocket",
+    "PartySocketOptions",
+    "Set",
+    "Uint8Array",
+    "connect",
+    "parse",
+    "Object",
+];
+
+/// The messages of one direction, and the types of their values.
+struct Direction {
+    messages: Value,
+    definitions: Map<String, Value>,
+}
+
+impl Direction {
+    fn new((messages, definitions): (Value, Map<String, Value>)) -> Self {
+        Self { messages, definitions }
+    }
+
+    /// Gives types that look different in the other direction another name, and those that
+    /// hold one of them.
+    fn step_aside(&mut self, others: &Map<String, Value>, suffix: &str) {
+        let mut different: BTreeSet<String> = BTreeSet::new();
+        loop {
+            let found = self.definitions.iter().filter(|(name, schema)| {
+                let Some(other) = others.get(*name) else { return false };
+                *schema != other || refers_to(schema, &different)
+            });
+            let found: BTreeSet<String> = found.map(|(name, _)| name.clone()).collect();
+            if found.len() == different.len() {
+                break;
+            }
+            different = found;
+        }
+        self.rename(|name| different.contains(name).then(|| format!("{name}{suffix}")));
+    }
+
+    fn rename(&mut self, new_name: impl Fn(&str) -> Option<String>) {
+        let taken: BTreeSet<String> = self.definitions.keys().cloned().collect();
+        let mut renamed = BTreeMap::new();
+        for name in &taken {
+            let Some(mut new_name) = new_name(name) else { continue };
+            while taken.contains(&new_name) {
+                new_name.push('_');
+            }
+            renamed.insert(name.clone(), new_name);
+        }
+        let definitions = std::mem::take(&mut self.definitions).into_iter();
+        self.definitions = definitions
+            .map(|(name, mut schema)| {
+                point_to(&mut schema, &renamed);
+                (renamed.get(&name).cloned().unwrap_or(name), schema)
+            })
+            .collect();
+        point_to(&mut self.messages, &renamed);
+    }
+}
+
+/// Whether somewhere in the schema stands a reference to one of these definitions.
+fn refers_to(schema: &Value, names: &BTreeSet<String>) -> bool {
+    match schema {
+        Value::Object(keys) => keys.iter().any(|(key, value)| match value {
+            Value::String(to) if key == "$ref" => target(to).is_some_and(|name| names.contains(name)),
+            value => refers_to(value, names),
+        }),
+        Value::Array(values) => values.iter().any(|value| refers_to(value, names)),
+        _ => false,
+    }
+}
+
+fn point_to(schema: &mut Value, renamed: &BTreeMap<String, String>) {
+    match schema {
+        Value::Object(keys) => {
+            for (key, value) in keys {
+                match value {
+                    Value::String(to) if key == "$ref" => {
+                        if let Some(name) = target(to).and_then(|name| renamed.get(name)) {
+                            *to = format!("#/$defs/{name}");
+                        }
+                    }
+                    value => point_to(value, renamed),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| point_to(value, renamed)),
+        _ => {}
+    }
+}
+
+/// The definition to which a reference refers.
+pub(super) fn target(reference: &str) -> Option<&str> {
+    reference.strip_prefix("#/$defs/")
+}

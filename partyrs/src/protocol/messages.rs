@@ -1,0 +1,454 @@
+//! The messages of one direction, as their derive says them, and as JSON Schema.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
+
+use super::Sender;
+
+/// Other names for a key or a tag that a client may use.
+pub(super) const ALIASES: &str = "x-aliases";
+/// How many bytes a string may have in UTF-8.
+pub(super) const MIN_BYTES: &str = "x-minBytes";
+/// How many bytes a string may have in UTF-8.
+pub(super) const MAX_BYTES: &str = "x-maxBytes";
+/// Binary frames are messages too.
+pub(super) const BINARY: &str = "x-binary";
+
+/// Takes the description of the messages of one direction.
+#[derive(Debug)]
+pub struct Messages {
+    sender: Sender,
+    generator: SchemaGenerator,
+    tag: Option<String>,
+    content: Option<String>,
+    drafts: Vec<Draft>,
+    /// Of messages without a tag, what any of them looks like.
+    any: Option<Schema>,
+    binary: Option<String>,
+}
+
+/// One message, while it is being described.
+#[derive(Debug)]
+pub struct Message<'a> {
+    messages: &'a mut Messages,
+    draft: Draft,
+}
+
+/// One key of a message, while it is being described.
+#[derive(Debug)]
+pub struct Field<'a> {
+    generator: &'a SchemaGenerator,
+    sender: Sender,
+    docs: String,
+    aliases: Vec<String>,
+    may_lack: bool,
+    schema: Schema,
+}
+
+/// What is known of a message.
+#[derive(Debug, Default)]
+struct Draft {
+    name: String,
+    docs: String,
+    aliases: Vec<String>,
+    fields: Vec<Key>,
+    /// Objects whose keys stand among those of the message.
+    spread: Vec<Schema>,
+    /// Whether there is an object under the key for the content.
+    has_object: bool,
+    /// What stands under the key for the content, if that is no object of named fields.
+    value: Option<(Value, bool)>,
+    is_strict: bool,
+}
+
+/// What is known of a key.
+#[derive(Debug)]
+struct Key {
+    name: String,
+    may_lack: bool,
+    schema: Value,
+}
+
+impl Messages {
+    pub(super) fn new(sender: Sender) -> Self {
+        let settings = match sender {
+            Sender::Client => SchemaSettings::draft2020_12().for_deserialize(),
+            Sender::Room => SchemaSettings::draft2020_12().for_serialize(),
+        };
+        let generator = settings.into_generator();
+        Self { sender, generator, tag: None, content: None, drafts: Vec::new(), any: None, binary: None }
+    }
+
+    /// The key that tells the messages apart.
+    pub fn tag(&mut self, key: &str) -> &mut Self {
+        self.tag = Some(key.to_owned());
+        self
+    }
+
+    /// The key under which stands what a message says. Without it, that stands beside the tag.
+    pub fn content(&mut self, key: &str) -> &mut Self {
+        self.content = Some(key.to_owned());
+        self
+    }
+
+    /// One message; `name` is the value of the tag.
+    pub fn message(&mut self, name: &str, describe: impl FnOnce(Message<'_>) -> Message<'_>) -> &mut Self {
+        let draft = Draft { name: name.to_owned(), ..Draft::default() };
+        let draft = describe(Message { messages: self, draft }).draft;
+        self.drafts.push(draft);
+        self
+    }
+
+    /// One that stands for all whose tag nobody has. A room that sends it by a tag of its own says
+    /// that as `name`; else there is nothing that could be said of it.
+    pub fn other(&mut self, name: Option<&str>, docs: &str) -> &mut Self {
+        match name {
+            Some(name) if self.sender == Sender::Room => self.message(name, |message| message.docs(docs)),
+            _ => self,
+        }
+    }
+
+    /// Messages that look like `T`, without a tag.
+    pub fn any<T: JsonSchema + ?Sized>(&mut self) -> &mut Self {
+        self.any = Some(self.generator.subschema_for::<T>());
+        self
+    }
+
+    /// Binary frames are messages too.
+    pub fn binary(&mut self, docs: &str) -> &mut Self {
+        self.binary = Some(docs.to_owned());
+        self
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.drafts.iter().any(|draft| draft.name == name)
+    }
+
+    pub(super) fn tag_key(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The schema of any of the messages, and of the types that it refers to.
+    pub(super) fn into_schema(mut self) -> (Value, Map<String, Value>) {
+        let drafts = std::mem::take(&mut self.drafts);
+        let mut messages: Vec<Value> = drafts.into_iter().map(|draft| self.object(draft)).collect();
+        messages.extend(self.any.take().map(Schema::to_value));
+        let mut schema = match (messages.len(), &self.tag) {
+            (0, _) => json!({ "not": {} }),
+            (1, None) => messages.remove(0),
+            _ => json!({ "oneOf": messages }),
+        };
+        if let Some(tag) = &self.tag {
+            schema["discriminator"] = json!({ "propertyName": tag });
+        }
+        if let Some(docs) = &self.binary {
+            schema[BINARY] = json!({ "description": docs });
+        }
+        (schema, self.generator.take_definitions(true))
+    }
+
+    fn object(&self, draft: Draft) -> Value {
+        let mut object = Object::default();
+        if !draft.docs.is_empty() {
+            object.schema.insert("description".to_owned(), draft.docs.into());
+        }
+        if let Some(tag) = &self.tag {
+            let mut name = json!({ "const": draft.name });
+            set_aliases(&mut name, draft.aliases);
+            object.key(Key { name: tag.clone(), may_lack: false, schema: name });
+        }
+        let mut inner = Object::default();
+        let within = if self.content.is_some() { &mut inner } else { &mut object };
+        draft.fields.into_iter().for_each(|key| within.key(key));
+        for schema in draft.spread {
+            within.spread(schema, &self.generator);
+        }
+        within.is_strict |= draft.is_strict;
+        if let Some(content) = &self.content {
+            let value = draft.value.or_else(|| draft.has_object.then(|| (inner.into_value(), false)));
+            if let Some((schema, may_lack)) = value {
+                object.key(Key { name: content.clone(), may_lack, schema });
+            }
+            object.is_strict = draft.is_strict;
+        }
+        object.into_value()
+    }
+}
+
+impl Message<'_> {
+    /// What it is for, as Markdown.
+    #[must_use]
+    pub fn docs(mut self, docs: &str) -> Self {
+        docs.clone_into(&mut self.draft.docs);
+        self
+    }
+
+    /// Another value of the tag that a client may use for it.
+    #[must_use]
+    pub fn alias(mut self, name: &str) -> Self {
+        self.draft.aliases.push(name.to_owned());
+        self
+    }
+
+    /// Keys that are not named are an error.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.draft.is_strict = true;
+        self
+    }
+
+    /// A key of it, whose value is a `T`.
+    #[must_use]
+    pub fn field<T: JsonSchema + ?Sized>(
+        mut self,
+        name: &str,
+        describe: impl FnOnce(Field<'_>) -> Field<'_>,
+    ) -> Self {
+        let (schema, may_lack) = self.value_of::<T>(describe);
+        self.draft.fields.push(Key { name: name.to_owned(), may_lack, schema });
+        self
+    }
+
+    /// The keys of `T` stand among its own.
+    #[must_use]
+    pub fn spread<T: JsonSchema + ?Sized>(mut self) -> Self {
+        let schema = self.messages.generator.subschema_for::<T>();
+        self.draft.spread.push(schema);
+        self
+    }
+
+    /// A `T` stands under the key for the content.
+    #[must_use]
+    pub fn value<T: JsonSchema + ?Sized>(mut self, describe: impl FnOnce(Field<'_>) -> Field<'_>) -> Self {
+        self.draft.value = Some(self.value_of::<T>(describe));
+        self
+    }
+
+    /// Under the key for the content stands an object with its keys, even if there are none.
+    #[must_use]
+    pub fn object(mut self) -> Self {
+        self.draft.has_object = true;
+        self
+    }
+
+    fn value_of<T: JsonSchema + ?Sized>(
+        &mut self,
+        describe: impl FnOnce(Field<'_>) -> Field<'_>,
+    ) -> (Value, bool) {
+        let schema = self.messages.generator.subschema_for::<T>();
+        let field = Field {
+            generator: &self.messages.generator,
+            sender: self.messages.sender,
+            docs: String::new(),
+            aliases: Vec::new(),
+            may_lack: false,
+            schema,
+        };
+        let field = describe(field);
+        let mut schema = field.schema;
+        if !field.docs.is_empty() {
+            schema.insert("description".to_owned(), field.docs.into());
+        }
+        let mut schema = schema.to_value();
+        set_aliases(&mut schema, field.aliases);
+        (schema, field.may_lack)
+    }
+}
+
+impl Field<'_> {
+    /// What it is, as Markdown.
+    #[must_use]
+    pub fn docs(mut self, docs: &str) -> Self {
+        docs.clone_into(&mut self.docs);
+        self
+    }
+
+    /// Another key that a client may use for it.
+    #[must_use]
+    pub fn alias(mut self, name: &str) -> Self {
+        if self.sender == Sender::Client {
+            self.aliases.push(name.to_owned());
+        }
+        self
+    }
+
+    /// Messages of `sender` may do without it.
+    #[must_use]
+    pub fn may_lack(mut self, sender: Sender) -> Self {
+        self.may_lack |= self.sender == sender;
+        self
+    }
+
+    /// A rule for what clients send: so many characters or items.
+    #[must_use]
+    pub fn len(self, min: Option<usize>, max: Option<usize>) -> Self {
+        let kinds = kinds(self.schema.as_value(), self.generator);
+        let keys = match kinds[..] {
+            ["string"] => ["minLength", "maxLength"],
+            ["array"] => ["minItems", "maxItems"],
+            ["object"] => ["minProperties", "maxProperties"],
+            // It is a type of the user's own, of which only its `Length` tells what is counted.
+            _ => return self,
+        };
+        self.limit(keys, [min, max])
+    }
+
+    /// A rule for what clients send: so many bytes.
+    #[must_use]
+    pub fn bytes(self, min: Option<usize>, max: Option<usize>) -> Self {
+        let is_list = kinds(self.schema.as_value(), self.generator)[..] == ["array"];
+        self.limit(if is_list { ["minItems", "maxItems"] } else { [MIN_BYTES, MAX_BYTES] }, [min, max])
+    }
+
+    /// A rule for what clients send: a number from `min` to `max`.
+    #[must_use]
+    pub fn range<T: std::fmt::Display>(self, min: Option<T>, max: Option<T>) -> Self {
+        let number = |limit: T| limit.to_string().parse::<serde_json::Number>().ok();
+        self.limit(["minimum", "maximum"], [min.and_then(number), max.and_then(number)])
+    }
+
+    /// A rule for what clients send: a text in which this regular expression finds something.
+    #[must_use]
+    pub fn pattern(self, pattern: &str) -> Self {
+        self.limit(["pattern"], [Some(pattern)])
+    }
+
+    /// Rules for the items of a list.
+    #[must_use]
+    pub fn inner(mut self, describe: impl FnOnce(Field<'_>) -> Field<'_>) -> Self {
+        let Some(Ok(schema)) = self.schema.get("items").cloned().map(Schema::try_from) else { return self };
+        let (generator, sender) = (self.generator, self.sender);
+        let item =
+            Field { generator, sender, docs: String::new(), aliases: Vec::new(), may_lack: false, schema };
+        self.schema.insert("items".to_owned(), describe(item).schema.to_value());
+        self
+    }
+
+    /// Nobody checks what a room sends.
+    fn limit<const N: usize, T: Into<Value>>(mut self, keys: [&str; N], limits: [Option<T>; N]) -> Self {
+        if self.sender == Sender::Client {
+            for (key, limit) in keys.into_iter().zip(limits) {
+                if let Some(limit) = limit {
+                    self.schema.insert(key.to_owned(), limit.into());
+                }
+            }
+        }
+        self
+    }
+}
+
+/// The schema of an object, as it grows.
+#[derive(Default)]
+struct Object {
+    schema: Map<String, Value>,
+    properties: Map<String, Value>,
+    required: Vec<Value>,
+    all_of: Vec<Value>,
+    is_strict: bool,
+}
+
+impl Object {
+    fn key(&mut self, Key { name, may_lack, schema }: Key) {
+        if !may_lack {
+            self.required.push(name.clone().into());
+        }
+        self.properties.insert(name, schema);
+    }
+
+    /// The keys of `schema` too. By a reference where that says the same; an object that
+    /// says something of keys which it does not name must not be asked about the tag.
+    fn spread(&mut self, schema: Schema, generator: &SchemaGenerator) {
+        let target = resolve(schema.as_value(), generator);
+        let says_of_others = target.get("additionalProperties").is_some_and(|others| *others != true);
+        let is_nothing = kinds(target, generator)[..] == ["null"];
+        if !says_of_others {
+            if !is_nothing {
+                self.all_of.push(schema.to_value());
+            }
+            return;
+        }
+        let mut target = target.clone();
+        let Some(keys) = target.as_object_mut() else { return };
+        if let Some(Value::Object(properties)) = keys.remove("properties") {
+            self.properties.extend(properties);
+        }
+        if let Some(Value::Array(required)) = keys.remove("required") {
+            self.required.extend(required);
+        }
+        match keys.remove("additionalProperties") {
+            Some(Value::Bool(false)) => self.is_strict = true,
+            Some(others) => {
+                self.schema.insert("additionalProperties".to_owned(), others);
+            }
+            None => {}
+        }
+    }
+
+    fn into_value(mut self) -> Value {
+        self.schema.insert("type".to_owned(), "object".into());
+        if !self.properties.is_empty() {
+            self.schema.insert("properties".to_owned(), self.properties.into());
+        }
+        if !self.required.is_empty() {
+            self.schema.insert("required".to_owned(), self.required.into());
+        }
+        if !self.all_of.is_empty() {
+            self.schema.insert("allOf".to_owned(), self.all_of.into());
+        }
+        if self.is_strict {
+            self.schema.insert("additionalProperties".to_owned(), false.into());
+        }
+        self.schema.into()
+    }
+}
+
+fn set_aliases(schema: &mut Value, aliases: Vec<String>) {
+    if !aliases.is_empty() {
+        schema[ALIASES] = aliases.into();
+    }
+}
+
+/// The schema to which a reference refers.
+fn resolve<'a>(schema: &'a Value, generator: &'a SchemaGenerator) -> &'a Value {
+    let name = schema.get("$ref").and_then(Value::as_str).and_then(|to| to.rsplit('/').next());
+    name.and_then(|name| generator.definitions().get(name)).unwrap_or(schema)
+}
+
+/// The types that a value may have, besides `null` where there are others.
+fn kinds<'a>(schema: &'a Value, generator: &'a SchemaGenerator) -> Vec<&'a str> {
+    let schema = resolve(schema, generator);
+    let mut kinds: Vec<&str> = match schema.get("type") {
+        Some(Value::String(kind)) => vec![kind],
+        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect(),
+        _ => {
+            let choices = schema.get("anyOf").and_then(Value::as_array).into_iter().flatten();
+            choices.flat_map(|choice| kinds_of_choice(choice, generator)).collect()
+        }
+    };
+    if kinds.len() > 1 {
+        kinds.retain(|kind| *kind != "null");
+    }
+    kinds
+}
+
+fn kinds_of_choice<'a>(schema: &'a Value, generator: &'a SchemaGenerator) -> Vec<&'a str> {
+    match resolve(schema, generator).get("type") {
+        Some(Value::String(kind)) => vec![kind],
+        _ => Vec::new(),
+    }
+}
+
+/// What a room answers to a frame that it cannot read, unless its server does otherwise.
+pub(super) fn describe_error(message: Message<'_>) -> Message<'_> {
+    message
+        .docs("The room could not read what was sent.")
+        .field::<String>("error", |field| field.docs("What was wrong, for a person."))
+        .field::<String>("path", |field| {
+            field.docs("Which value broke a rule, such as `say.text`.").may_lack(Sender::Room)
+        })
+        .field::<String>("rule", |field| {
+            field.docs("Which rule it was, such as `len`.").may_lack(Sender::Room)
+        })
+        .field::<f64>("min", |field| field.docs("The least that is right.").may_lack(Sender::Room))
+        .field::<f64>("max", |field| field.docs("The most that is right.").may_lack(Sender::Room))
+}
