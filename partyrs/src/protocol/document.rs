@@ -167,7 +167,8 @@ struct Direction {
 }
 
 impl Direction {
-    fn new((messages, definitions): (Value, Map<String, Value>)) -> Self {
+    fn new((mut messages, mut definitions): (Value, Map<String, Value>)) -> Self {
+        definitions.values_mut().chain([&mut messages]).for_each(say_what_integers_hold);
         Self { messages, definitions }
     }
 
@@ -207,6 +208,32 @@ impl Direction {
             })
             .collect();
         point_to(&mut self.messages, &renamed);
+    }
+}
+
+/// Adds to integers the limits of their types, where only the name of the type is there.
+fn say_what_integers_hold(schema: &mut Value) {
+    match schema {
+        Value::Object(keys) => {
+            let format = keys.get("format").and_then(Value::as_str).unwrap_or_default();
+            let [min, max]: [Value; 2] = match format {
+                "int32" => [i32::MIN.into(), i32::MAX.into()],
+                "uint32" => [0.into(), u32::MAX.into()],
+                "int64" | "int" => [i64::MIN.into(), i64::MAX.into()],
+                "uint64" | "uint" => [0.into(), u64::MAX.into()],
+                "int128" => [(-(2_f64.powi(127))).into(), 2_f64.powi(127).into()],
+                "uint128" => [0.into(), 2_f64.powi(128).into()],
+                _ => [Value::Null, Value::Null],
+            };
+            for (word, limit) in [("minimum", min), ("maximum", max)] {
+                if !limit.is_null() && !keys.contains_key(word) {
+                    keys.insert(word.to_owned(), limit);
+                }
+            }
+            keys.values_mut().for_each(say_what_integers_hold);
+        }
+        Value::Array(values) => values.iter_mut().for_each(say_what_integers_hold),
+        _ => {}
     }
 }
 

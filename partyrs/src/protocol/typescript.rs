@@ -396,18 +396,24 @@ fn rules(schema: &Value) -> Option<String> {
     (!rules.is_empty()).then(|| rules.join(" "))
 }
 
+/// Whether the limit is that of the type.
 fn is_natural(format: &str, word: &str, limit: &Value) -> bool {
-    let natural: i64 = match (format, word) {
-        ("int8", "minimum") => i8::MIN.into(),
-        ("int8", "maximum") => i8::MAX.into(),
-        ("int16", "minimum") => i16::MIN.into(),
-        ("int16", "maximum") => i16::MAX.into(),
-        ("uint8", "maximum") => u8::MAX.into(),
-        ("uint16", "maximum") => u16::MAX.into(),
-        ("uint8" | "uint16" | "uint32" | "uint64" | "uint128" | "uint", "minimum") => 0,
-        _ => return false,
-    };
-    limit.as_i64() == Some(natural)
+    let is_least = word == "minimum";
+    match format {
+        "uint8" | "uint16" | "uint32" | "uint64" | "uint128" | "uint" if is_least => {
+            limit.as_i64() == Some(0)
+        }
+        "int8" => limit.as_i64() == Some(if is_least { i8::MIN } else { i8::MAX }.into()),
+        "int16" => limit.as_i64() == Some(if is_least { i16::MIN } else { i16::MAX }.into()),
+        "int32" => limit.as_i64() == Some(if is_least { i32::MIN } else { i32::MAX }.into()),
+        "int64" | "int" => limit.as_i64() == Some(if is_least { i64::MIN } else { i64::MAX }),
+        "uint8" => limit.as_u64() == Some(u8::MAX.into()),
+        "uint16" => limit.as_u64() == Some(u16::MAX.into()),
+        "uint32" => limit.as_u64() == Some(u32::MAX.into()),
+        "uint64" | "uint" => limit.as_u64() == Some(u64::MAX),
+        "int128" | "uint128" => limit.is_f64(),
+        _ => false,
+    }
 }
 
 /// As a key of an object: bare if it can be.
