@@ -207,8 +207,8 @@ pub fn validate(item: TokenStream) -> TokenStream {
 /// `schemars::JsonSchema`. A field may be left out by clients if it has a `default` or its type is written `Option<..>`,
 /// and by rooms if it has a `skip_serializing_if`.
 ///
-/// What a function decides (`custom`, `check`) has no form in a schema, and is not in it; the rules of `nested` are in it
-/// only as far as the `JsonSchema` of that type knows them too.
+/// What a function decides (`custom`, `check`) has no form in a schema, and is not in it; nor are the rules of an
+/// enum that is `nested`, and of several values without names.
 #[proc_macro_derive(Protocol, attributes(frame))]
 pub fn protocol(item: TokenStream) -> TokenStream {
     expand::derive(item.into(), Direction::Protocol).into()

@@ -6,6 +6,8 @@
 
 use std::{collections::VecDeque, fmt};
 
+use crate::__private::{RuleSink, Step};
+
 /// A value that knows its own rules.
 ///
 /// Derive it on what stands inside a message, and ask for it there by `#[frame(nested)]`.
@@ -44,6 +46,12 @@ pub trait Validate {
     ///
     /// [`Violation`] says where, and which rule.
     fn validate(&self) -> Result<(), Violation>;
+
+    /// Tells the rules that a schema has words for.
+    #[doc(hidden)]
+    fn tell_rules(told: &mut dyn RuleSink) {
+        let _ = told;
+    }
 }
 
 /// A rule that a value breaks. Its `Display` is for logs, [`Violation::client_text`] for
@@ -223,11 +231,19 @@ impl<T: Validate + ?Sized> Validate for &T {
     fn validate(&self) -> Result<(), Violation> {
         (**self).validate()
     }
+
+    fn tell_rules(told: &mut dyn RuleSink) {
+        T::tell_rules(told);
+    }
 }
 
 impl<T: Validate + ?Sized> Validate for Box<T> {
     fn validate(&self) -> Result<(), Violation> {
         (**self).validate()
+    }
+
+    fn tell_rules(told: &mut dyn RuleSink) {
+        T::tell_rules(told);
     }
 }
 
@@ -235,11 +251,19 @@ impl<T: Validate> Validate for Option<T> {
     fn validate(&self) -> Result<(), Violation> {
         self.as_ref().map_or(Ok(()), Validate::validate)
     }
+
+    fn tell_rules(told: &mut dyn RuleSink) {
+        T::tell_rules(told);
+    }
 }
 
 impl<T: Validate> Validate for [T] {
     fn validate(&self) -> Result<(), Violation> {
         validate_all(self)
+    }
+
+    fn tell_rules(told: &mut dyn RuleSink) {
+        told.nested(&[Step::Items], T::tell_rules);
     }
 }
 
@@ -247,17 +271,29 @@ impl<T: Validate, const N: usize> Validate for [T; N] {
     fn validate(&self) -> Result<(), Violation> {
         validate_all(self)
     }
+
+    fn tell_rules(told: &mut dyn RuleSink) {
+        told.nested(&[Step::Items], T::tell_rules);
+    }
 }
 
 impl<T: Validate> Validate for Vec<T> {
     fn validate(&self) -> Result<(), Violation> {
         validate_all(self)
     }
+
+    fn tell_rules(told: &mut dyn RuleSink) {
+        told.nested(&[Step::Items], T::tell_rules);
+    }
 }
 
 impl<T: Validate> Validate for VecDeque<T> {
     fn validate(&self) -> Result<(), Violation> {
         validate_all(self)
+    }
+
+    fn tell_rules(told: &mut dyn RuleSink) {
+        told.nested(&[Step::Items], T::tell_rules);
     }
 }
 

@@ -22,7 +22,7 @@ test("every message goes to a room and comes back the same by the generated clie
   const page = await window.newPage();
   assert.equal((await page.goto(server.url("/protocol"))).status(), 404, "there is no such page; the script makes it");
   await page.addScriptTag({ content: outputFiles[0].text, type: "module" });
-  await page.waitForFunction(() => globalThis.page.heard.length >= 21);
+  await page.waitForFunction(() => globalThis.page.heard.length >= 22);
 
   const { sent, heard, bytes, unknown, errors } = await page.evaluate(() => globalThis.page);
   assert.deepEqual(heard, sent);

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
-use partyrs::Protocol;
 use partyrs::prelude::*;
+use partyrs::{Protocol, Validate};
 use partyrs_runtime::Host;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,11 @@ enum Every {
         #[frame(pattern("^[a-z]*$"))]
         slug: Option<String>,
     },
+    /// Rules that the types of the values have.
+    Nested {
+        #[frame(nested, len(max = 2))]
+        seats: Vec<Seat>,
+    },
     /// Bytes, as they are.
     #[frame(binary)]
     Binary(Bytes),
@@ -97,6 +102,24 @@ struct Point {
     /// Nobody's, at first.
     owner: Option<String>,
 }
+
+/// It has rules of its own, and may hold others.
+#[derive(Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(rename_all = "camelCase")]
+struct Seat {
+    #[frame(range(min = 1, max = 40))]
+    row_number: u8,
+    #[frame(inner(len(max = 3)))]
+    names: Vec<String>,
+    #[frame(nested)]
+    ticket: Option<Ticket>,
+    #[frame(nested, len(max = 1))]
+    beside: Vec<Seat>,
+}
+
+/// No longer than that.
+#[derive(Serialize, Deserialize, JsonSchema, Validate)]
+struct Ticket(#[frame(len(min = 2, max = 4))] String);
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", content = "value", rename_all = "kebab-case")]

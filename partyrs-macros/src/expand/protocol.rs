@@ -6,9 +6,12 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::{Type, spanned::Spanned};
 
-use super::{generics_with_field_bounds, header, rules::parameter_of};
+use super::{
+    generics_with_field_bounds, header,
+    rules::{parameter_of, tell_rules},
+};
 use crate::ast::{Body, Content, Field, Item, Keys, Name, Part, Role, Tuple, Variant};
-use crate::rule::{Bounds, Rule, RuleKind};
+use crate::rule::Rule;
 
 pub(crate) fn expand(item: &Item<'_>) -> TokenStream {
     let is_strict = item.deny_unknown_fields.is_some();
@@ -103,6 +106,7 @@ fn describe_tuple(tuple: &Tuple<'_>) -> TokenStream {
             let (rules, lack) = (describe_rules(ty, rules), is_option(ty).then(client_may_lack));
             quote_spanned!(ty.span()=> .value::<#ty>(|__field| __field #lack #rules))
         }
+        // The rules of several have no place in a schema of the whole.
         _ => quote_spanned!(tuple.values.span()=> .value::<(#(#types,)*)>(|__field| __field)),
     }
 }
@@ -139,41 +143,8 @@ fn aliases(name: &Name) -> TokenStream {
     name.aliases.iter().map(|alias| quote!(.alias(#alias))).collect()
 }
 
-/// Calls on a field. What is in an `Option` has the rules, if it is there.
-fn describe_rules(ty: &Type, rules: &[Rule]) -> TokenStream {
-    if let Some(within) = parameter_of(ty, Some("Option")) {
-        return describe_rules(within, rules);
-    }
-    rules.iter().map(|rule| describe_rule(ty, rule)).collect()
-}
-
-fn describe_rule(ty: &Type, rule: &Rule) -> TokenStream {
-    let limits = |bounds: &Bounds| {
-        let [min, max] = [&bounds.min, &bounds.max].map(|bound| match bound {
-            Some(bound) => quote!(::core::option::Option::Some(#bound)),
-            None => quote!(::core::option::Option::None),
-        });
-        quote!(#min, #max)
-    };
-    match &rule.kind {
-        RuleKind::Len(bounds) => {
-            let limits = limits(bounds);
-            quote!(.len(#limits))
-        }
-        RuleKind::Bytes(bounds) => {
-            let limits = limits(bounds);
-            quote!(.bytes(#limits))
-        }
-        RuleKind::Range(bounds) => {
-            let limits = limits(bounds);
-            quote!(.range::<#ty>(#limits))
-        }
-        RuleKind::Pattern(pattern) => quote!(.pattern(#pattern)),
-        RuleKind::Inner(rules) => {
-            let item = parameter_of(ty, None);
-            let rules = item.map(|item| describe_rules(item, rules));
-            quote!(.inner(|__field| __field #rules))
-        }
-        RuleKind::Custom(_) | RuleKind::Nested => TokenStream::new(),
-    }
+/// A call on a field.
+fn describe_rules(ty: &Type, rules: &[Rule]) -> Option<TokenStream> {
+    let told = tell_rules(ty, rules, &[]);
+    (!told.is_empty()).then(|| quote!(.told(|__told| { #told })))
 }

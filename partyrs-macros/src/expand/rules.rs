@@ -14,21 +14,28 @@ use crate::{
 /// `impl CheckMessage`; `None` if the item has no rules.
 pub(crate) fn expand(item: &Item<'_>) -> Option<TokenStream> {
     let body = check(item, true)?;
-    Some(implement(item, &quote!(::partyrs::__private::CheckMessage), &quote!(check), &body))
+    Some(implement(item, &quote!(::partyrs::__private::CheckMessage), &quote!(check), &body, None))
 }
 
 /// `impl Validate`.
 pub(crate) fn expand_validate(item: &Item<'_>) -> TokenStream {
     let body = check(item, false).unwrap_or_else(|| quote!(::core::result::Result::Ok(())));
-    implement(item, &quote!(::partyrs::Validate), &quote!(validate), &body)
+    let told = tell(item);
+    implement(item, &quote!(::partyrs::Validate), &quote!(validate), &body, told.as_ref())
 }
 
 /// An impl that is never run.
 pub(crate) fn stand_in(item: &Item<'_>) -> TokenStream {
-    implement(item, &quote!(::partyrs::Validate), &quote!(validate), &quote!(::core::unreachable!()))
+    implement(item, &quote!(::partyrs::Validate), &quote!(validate), &quote!(::core::unreachable!()), None)
 }
 
-fn implement(item: &Item<'_>, path: &TokenStream, method: &TokenStream, body: &TokenStream) -> TokenStream {
+fn implement(
+    item: &Item<'_>,
+    path: &TokenStream,
+    method: &TokenStream,
+    body: &TokenStream,
+    told: Option<&TokenStream>,
+) -> TokenStream {
     let (ident, header) = (item.ident, header());
     let mut generics = item.generics.clone();
     add_bounds(item, &mut generics, &nested_types(item), &quote!(::partyrs::Validate));
@@ -39,6 +46,7 @@ fn implement(item: &Item<'_>, path: &TokenStream, method: &TokenStream, body: &T
             fn #method(&self) -> ::core::result::Result<(), ::partyrs::Violation> {
                 #body
             }
+            #told
         }
     }
 }
@@ -201,6 +209,87 @@ fn check_rule(value: &Ident, ty: &Type, rule: &Rule, depth: usize) -> TokenStrea
         }
     };
     quote!({ let #named = #value; #check })
+}
+
+/// `tell_rules`, for a struct; where the fields of an enum stand in the value is for serde to say.
+fn tell(item: &Item<'_>) -> Option<TokenStream> {
+    let Body::Struct { content, .. } = &item.body else { return None };
+    let told: TokenStream = match content {
+        Content::Unit => return None,
+        Content::Fields(fields) => fields.iter().map(tell_field).collect(),
+        Content::Tuple(tuple) => match (&tuple.types().collect::<Vec<_>>()[..], &tuple.rules[..]) {
+            ([ty], [rules]) => tell_rules(ty, rules, &[]),
+            _ => return None,
+        },
+    };
+    (!told.is_empty()).then(|| {
+        quote! {
+            fn tell_rules(__told: &mut dyn ::partyrs::__private::RuleSink) {
+                #told
+            }
+        }
+    })
+}
+
+fn tell_field(field: &Field<'_>) -> TokenStream {
+    let key = &field.name.text;
+    match field.part {
+        Part::Key => tell_rules(field.ty, &field.rules, &[quote!(::partyrs::__private::Step::Key(#key))]),
+        Part::Rest(_) | Part::Nothing => TokenStream::new(),
+    }
+}
+
+/// Tells `__told` the rules of the value at the end of these steps. What is in an `Option` has them,
+/// if it is there.
+pub(super) fn tell_rules(ty: &Type, rules: &[Rule], path: &[TokenStream]) -> TokenStream {
+    if let Some(within) = parameter_of(ty, Some("Option")) {
+        return tell_rules(within, rules, path);
+    }
+    rules.iter().map(|rule| tell_rule(ty, rule, path)).collect()
+}
+
+fn tell_rule(ty: &Type, rule: &Rule, path: &[TokenStream]) -> TokenStream {
+    let limits = |bounds: &Bounds| {
+        let [min, max] = [&bounds.min, &bounds.max].map(|bound| match bound {
+            Some(bound) => quote!(::core::option::Option::Some(#bound)),
+            None => quote!(::core::option::Option::None),
+        });
+        quote!(#min, #max)
+    };
+    let told = match &rule.kind {
+        RuleKind::Len(bounds) => {
+            let limits = limits(bounds);
+            quote!(Len(#limits))
+        }
+        RuleKind::Bytes(bounds) => {
+            let limits = limits(bounds);
+            quote!(Bytes(#limits))
+        }
+        RuleKind::Range(bounds) => {
+            let limits = limits(bounds);
+            quote!(range::<#ty>(#limits))
+        }
+        RuleKind::Pattern(pattern) => quote!(Pattern(#pattern)),
+        RuleKind::Inner(rules) => {
+            let Some(item) = parameter_of(ty, None) else { return TokenStream::new() };
+            let path: Vec<_> =
+                path.iter().cloned().chain([quote!(::partyrs::__private::Step::Items)]).collect();
+            return tell_rules(item, rules, &path);
+        }
+        RuleKind::Nested => {
+            let tell = quote_spanned!(ty.span()=> <#ty as ::partyrs::Validate>::tell_rules);
+            return quote!(::partyrs::__private::RuleSink::nested(__told, &[#(#path),*], #tell););
+        }
+        // What a function decides has no words.
+        RuleKind::Custom(_) => return TokenStream::new(),
+    };
+    quote! {
+        ::partyrs::__private::RuleSink::rule(
+            __told,
+            &[#(#path),*],
+            ::partyrs::__private::ToldRule::#told,
+        );
+    }
 }
 
 /// The first type parameter of a type of this name, or the item of a list; as far as tokens tell.

@@ -14,7 +14,9 @@ pub use serde;
 
 pub use self::{
     read::{Entries, ReadMessage, Shape, Slot, read_message, read_object},
-    rules::{ByteLength, CheckMessage, Items, Length, byte_len, custom, each, len, range},
+    rules::{
+        ByteLength, CheckMessage, Items, Length, RuleSink, Step, ToldRule, byte_len, custom, each, len, range,
+    },
     write::{Text, WriteMessage, constant},
 };
 

@@ -16,6 +16,45 @@ pub trait CheckMessage {
     fn check(&self) -> Result<(), Violation>;
 }
 
+/// Is told the rules of a type, for those who describe it.
+pub trait RuleSink {
+    /// What stands there, from the value on, keeps this rule.
+    fn rule(&mut self, path: &[Step], rule: ToldRule);
+
+    /// What stands there keeps the rules that `tell` tells.
+    fn nested(&mut self, path: &[Step], tell: fn(&mut dyn RuleSink));
+}
+
+/// A step from a value to one inside it.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// The value of this key.
+    Key(&'static str),
+    /// Each item of a list.
+    Items,
+}
+
+/// A rule as it stands in the code; numbers are written out.
+#[derive(Clone, Debug)]
+pub enum ToldRule {
+    /// `len`.
+    Len(Option<usize>, Option<usize>),
+    /// `bytes`.
+    Bytes(Option<usize>, Option<usize>),
+    /// `range`.
+    Range(Option<String>, Option<String>),
+    /// `pattern`.
+    Pattern(&'static str),
+}
+
+impl ToldRule {
+    /// `range`, for values of this type.
+    pub fn range<T: Display>(min: Option<T>, max: Option<T>) -> Self {
+        let [min, max] = [min, max].map(|limit| limit.map(|limit| limit.to_string()));
+        Self::Range(min, max)
+    }
+}
+
 /// What `len` counts.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no length that `len` could look at",

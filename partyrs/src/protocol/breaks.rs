@@ -11,7 +11,8 @@ use std::fmt;
 use serde_json::{Map, Number, Value};
 
 use super::document::{CLIENT_MESSAGE, ROOM_MESSAGE, target};
-use super::messages::{ALIASES, BINARY, MAX_BYTES, MIN_BYTES};
+use super::messages::{ALIASES, BINARY};
+use super::rules::{MAX_BYTES, MIN_BYTES};
 use super::{Document, Sender};
 
 /// Something that clients which know an earlier protocol can no longer do, or read.

@@ -4,13 +4,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::Sender;
+use super::rules::{Book, kinds, resolve};
+use crate::__private::{RuleSink, ToldRule};
 
 /// Other names for a key or a tag that a client may use.
 pub(super) const ALIASES: &str = "x-aliases";
-/// How many bytes a string may have in UTF-8.
-pub(super) const MIN_BYTES: &str = "x-minBytes";
-/// How many bytes a string may have in UTF-8.
-pub(super) const MAX_BYTES: &str = "x-maxBytes";
 /// Binary frames are messages too.
 pub(super) const BINARY: &str = "x-binary";
 
@@ -37,7 +35,7 @@ pub struct Message<'a> {
 /// One key of a message, while it is being described.
 #[derive(Debug)]
 pub struct Field<'a> {
-    generator: &'a SchemaGenerator,
+    generator: &'a mut SchemaGenerator,
     sender: Sender,
     docs: String,
     aliases: Vec<String>,
@@ -237,7 +235,7 @@ impl Message<'_> {
     ) -> (Value, bool) {
         let schema = self.messages.generator.subschema_for::<T>();
         let field = Field {
-            generator: &self.messages.generator,
+            generator: &mut self.messages.generator,
             sender: self.messages.sender,
             docs: String::new(),
             aliases: Vec::new(),
@@ -282,56 +280,33 @@ impl Field<'_> {
     /// A rule for what clients send: so many characters or items.
     #[must_use]
     pub fn len(self, min: Option<usize>, max: Option<usize>) -> Self {
-        let kinds = kinds(self.schema.as_value(), self.generator);
-        let keys = match kinds[..] {
-            ["string"] => ["minLength", "maxLength"],
-            ["array"] => ["minItems", "maxItems"],
-            ["object"] => ["minProperties", "maxProperties"],
-            // It is a type of the user's own, of which only its `Length` tells what is counted.
-            _ => return self,
-        };
-        self.limit(keys, [min, max])
+        self.told(|told| told.rule(&[], ToldRule::Len(min, max)))
     }
 
     /// A rule for what clients send: so many bytes.
     #[must_use]
     pub fn bytes(self, min: Option<usize>, max: Option<usize>) -> Self {
-        let is_list = kinds(self.schema.as_value(), self.generator)[..] == ["array"];
-        self.limit(if is_list { ["minItems", "maxItems"] } else { [MIN_BYTES, MAX_BYTES] }, [min, max])
+        self.told(|told| told.rule(&[], ToldRule::Bytes(min, max)))
     }
 
     /// A rule for what clients send: a number from `min` to `max`.
     #[must_use]
     pub fn range<T: std::fmt::Display>(self, min: Option<T>, max: Option<T>) -> Self {
-        let number = |limit: T| limit.to_string().parse::<serde_json::Number>().ok();
-        self.limit(["minimum", "maximum"], [min.and_then(number), max.and_then(number)])
+        self.told(|told| told.rule(&[], ToldRule::range(min, max)))
     }
 
     /// A rule for what clients send: a text in which this regular expression finds something.
     #[must_use]
-    pub fn pattern(self, pattern: &str) -> Self {
-        self.limit(["pattern"], [Some(pattern)])
+    pub fn pattern(self, pattern: &'static str) -> Self {
+        self.told(|told| told.rule(&[], ToldRule::Pattern(pattern)))
     }
 
-    /// Rules for the items of a list.
+    /// Rules for what clients send; nobody checks what a room sends.
+    #[doc(hidden)]
     #[must_use]
-    pub fn inner(mut self, describe: impl FnOnce(Field<'_>) -> Field<'_>) -> Self {
-        let Some(Ok(schema)) = self.schema.get("items").cloned().map(Schema::try_from) else { return self };
-        let (generator, sender) = (self.generator, self.sender);
-        let item =
-            Field { generator, sender, docs: String::new(), aliases: Vec::new(), may_lack: false, schema };
-        self.schema.insert("items".to_owned(), describe(item).schema.to_value());
-        self
-    }
-
-    /// Nobody checks what a room sends.
-    fn limit<const N: usize, T: Into<Value>>(mut self, keys: [&str; N], limits: [Option<T>; N]) -> Self {
+    pub fn told(mut self, tell: impl FnOnce(&mut dyn RuleSink)) -> Self {
         if self.sender == Sender::Client {
-            for (key, limit) in keys.into_iter().zip(limits) {
-                if let Some(limit) = limit {
-                    self.schema.insert(key.to_owned(), limit.into());
-                }
-            }
+            tell(&mut Book::new(self.generator, &mut self.schema));
         }
         self
     }
@@ -405,36 +380,6 @@ impl Object {
 fn set_aliases(schema: &mut Value, aliases: Vec<String>) {
     if !aliases.is_empty() {
         schema[ALIASES] = aliases.into();
-    }
-}
-
-/// The schema to which a reference refers.
-fn resolve<'a>(schema: &'a Value, generator: &'a SchemaGenerator) -> &'a Value {
-    let name = schema.get("$ref").and_then(Value::as_str).and_then(|to| to.rsplit('/').next());
-    name.and_then(|name| generator.definitions().get(name)).unwrap_or(schema)
-}
-
-/// The types that a value may have, besides `null` where there are others.
-fn kinds<'a>(schema: &'a Value, generator: &'a SchemaGenerator) -> Vec<&'a str> {
-    let schema = resolve(schema, generator);
-    let mut kinds: Vec<&str> = match schema.get("type") {
-        Some(Value::String(kind)) => vec![kind],
-        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect(),
-        _ => {
-            let choices = schema.get("anyOf").and_then(Value::as_array).into_iter().flatten();
-            choices.flat_map(|choice| kinds_of_choice(choice, generator)).collect()
-        }
-    };
-    if kinds.len() > 1 {
-        kinds.retain(|kind| *kind != "null");
-    }
-    kinds
-}
-
-fn kinds_of_choice<'a>(schema: &'a Value, generator: &'a SchemaGenerator) -> Vec<&'a str> {
-    match resolve(schema, generator).get("type") {
-        Some(Value::String(kind)) => vec![kind],
-        _ => Vec::new(),
     }
 }
 

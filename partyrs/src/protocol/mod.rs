@@ -42,6 +42,7 @@ mod breaks;
 mod document;
 mod keep;
 mod messages;
+mod rules;
 mod typescript;
 
 pub use breaks::Break;

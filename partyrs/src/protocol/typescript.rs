@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 
 use super::Document;
 use super::document::{CLIENT_MESSAGE, ROOM_MESSAGE, target};
-use super::messages::{BINARY, MAX_BYTES, MIN_BYTES};
+use super::messages::BINARY;
+use super::rules::{MAX_BYTES, MIN_BYTES};
 
 /// The longest list of a fixed length that is written as a tuple.
 const TUPLE_LEN_MAX: u64 = 16;
@@ -370,10 +371,10 @@ fn rules(schema: &Value) -> Option<String> {
     let format = schema.get("format").and_then(Value::as_str).unwrap_or_default();
     let mut rules = Vec::new();
     for (least, most, unit) in [
-        ("minLength", "maxLength", " characters"),
-        ("minItems", "maxItems", " items"),
-        ("minProperties", "maxProperties", " keys"),
-        (MIN_BYTES, MAX_BYTES, " bytes in UTF-8"),
+        ("minLength", "maxLength", "characters"),
+        ("minItems", "maxItems", "items"),
+        ("minProperties", "maxProperties", "keys"),
+        (MIN_BYTES, MAX_BYTES, "bytes in UTF-8"),
         ("minimum", "maximum", ""),
     ] {
         // What the type has by itself is no news.
@@ -381,19 +382,26 @@ fn rules(schema: &Value) -> Option<String> {
         rules.extend(match (limit(least), limit(most)) {
             (None, None) => None,
             (Some(least), Some(most)) if least == most => match most.as_u64() {
-                Some(count) if unit == " items" && count <= TUPLE_LEN_MAX => None,
-                Some(1) => Some(format!("Exactly 1{}.", unit.trim_end_matches('s'))),
-                _ => Some(format!("Exactly {most}{unit}.")),
+                Some(count) if unit == "items" && count <= TUPLE_LEN_MAX => None,
+                _ => Some(format!("Exactly {}.", count(most, unit))),
             },
-            (Some(least), Some(most)) => Some(format!("{least} to {most}{unit}.")),
-            (Some(least), None) => Some(format!("At least {least}{unit}.")),
-            (None, Some(most)) => Some(format!("At most {most}{unit}.")),
+            (Some(least), Some(most)) => Some(format!("{least} to {}.", count(most, unit))),
+            (Some(least), None) => Some(format!("At least {}.", count(least, unit))),
+            (None, Some(most)) => Some(format!("At most {}.", count(most, unit))),
         });
     }
     if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
         rules.push(format!("Matches `{pattern}`."));
     }
     (!rules.is_empty()).then(|| rules.join(" "))
+}
+
+/// `unit` is in the plural, or empty.
+fn count(limit: &Value, unit: &str) -> String {
+    match (limit.as_u64(), unit.split_once("s ").or_else(|| Some((unit.strip_suffix('s')?, "")))) {
+        (Some(1), Some((one, behind))) => format!("1 {one} {behind}").trim_end().to_owned(),
+        _ => format!("{limit} {unit}").trim_end().to_owned(),
+    }
 }
 
 /// Whether the limit is that of the type.

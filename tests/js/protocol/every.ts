@@ -96,6 +96,12 @@ export type ClientMessage =
       sign?: number;
       /** Matches `^[a-z]*$`. */
       slug?: string | null;
+    }
+  /** Rules that the types of the values have. */
+  | {
+      type: "nested";
+      /** At most 2 items. */
+      seats: SeatInput[];
     };
 
 /** What a room sends. */
@@ -188,6 +194,11 @@ export type RoomMessage =
       words: string[];
       slug: string | null;
     }
+  /** Rules that the types of the values have. */
+  | {
+      type: "nested";
+      seats: Seat[];
+    }
   /** The room could not read what was sent. */
   | {
       type: "error";
@@ -259,11 +270,38 @@ export type PointInput = {
   owner?: string | null;
 };
 
+/** It has rules of its own, and may hold others. */
+export type Seat = {
+  rowNumber: number;
+  names: string[];
+  ticket: Ticket | null;
+  beside: Seat[];
+};
+
+/** It has rules of its own, and may hold others. */
+export type SeatInput = {
+  /** 1 to 40. */
+  rowNumber: number;
+  names: string[];
+  /** At most 1 item. */
+  beside: SeatInput[];
+  ticket?: TicketInput | null;
+};
+
+/** No longer than that. */
+export type Ticket = string;
+
+/**
+ * No longer than that.
+ * 2 to 4 characters.
+ */
+export type TicketInput = string;
+
 /** It holds itself. */
 export type Tree = { children: Tree[] };
 
 /** The values of "type" that this module knows. */
-const NAMES: ReadonlySet<unknown> = new Set(["draw", "error", "figures", "flat", "lists", "maps", "move", "nothing", "numbers", "options", "others", "rest", "ruled", "texts"]);
+const NAMES: ReadonlySet<unknown> = new Set(["draw", "error", "figures", "flat", "lists", "maps", "move", "nested", "nothing", "numbers", "options", "others", "rest", "ruled", "texts"]);
 
 /**
  * The message in the data of a text frame; `undefined` if it is none that this module knows, as that of a

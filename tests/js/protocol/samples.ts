@@ -54,6 +54,10 @@ export const everyMessages: { [Name in EveryEcho["type"]]: Extract<EveryEcho, { 
   flat: { type: "flat", name: "a", fromLeft: 0.5, fromTop: 1.5, owner: null },
   rest: { type: "rest", name: "a", more: [1], andMore: null },
   ruled: { type: "ruled", name: "ada", sign: -1, words: ["four", ""], slug: "slug" },
+  nested: {
+    type: "nested",
+    seats: [{ rowNumber: 40, names: ["ada"], ticket: "1a", beside: [{ rowNumber: 1, names: [], ticket: null, beside: [] }] }],
+  },
 };
 
 /** The same with what they say under a key of its own. */

@@ -43,4 +43,18 @@ where
         }
         ::core::result::Result::Ok(())
     }
+    fn tell_rules(__told: &mut dyn ::partyrs::__private::RuleSink) {
+        ::partyrs::__private::RuleSink::rule(
+            __told,
+            &[::partyrs::__private::Step::Key("rowNumber")],
+            ::partyrs::__private::ToldRule::range::<
+                u8,
+            >(::core::option::Option::Some(1), ::core::option::Option::Some(40)),
+        );
+        ::partyrs::__private::RuleSink::nested(
+            __told,
+            &[::partyrs::__private::Step::Key("holder")],
+            <T as ::partyrs::Validate>::tell_rules,
+        );
+    }
 }
