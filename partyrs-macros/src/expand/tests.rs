@@ -20,6 +20,7 @@ fn the_written_code_is_what_was_read_and_found_good() {
         for (name, direction) in [
             ("from_frame", Direction::FromFrame),
             ("into_frame", Direction::IntoFrame),
+            ("protocol", Direction::Protocol),
             ("validate", Direction::Validate),
         ] {
             let written = super::derive(source.parse().expect("is Rust"), direction);

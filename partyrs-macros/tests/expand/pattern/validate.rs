@@ -29,4 +29,11 @@ impl ::partyrs::Validate for Join {
         }
         ::core::result::Result::Ok(())
     }
+    fn tell_rules(__told: &mut dyn ::partyrs::__private::RuleSink) {
+        ::partyrs::__private::RuleSink::rule(
+            __told,
+            &[::partyrs::__private::Step::Key("name")],
+            ::partyrs::__private::ToldRule::Pattern("^[a-z]+$"),
+        );
+    }
 }
