@@ -7,8 +7,8 @@ use quote::{quote, quote_spanned};
 use syn::{Type, spanned::Spanned};
 
 use super::{
-    generics_with_field_bounds, header,
-    rules::{parameter_of, tell_rules},
+    add_bounds, generics_with_field_bounds, header,
+    rules::{nested_types, parameter_of, tell_rules},
 };
 use crate::ast::{Body, Content, Field, Item, Keys, Name, Part, Role, Tuple, Variant};
 use crate::rule::Rule;
@@ -34,7 +34,8 @@ pub(crate) fn stand_in(item: &Item<'_>) -> TokenStream {
 
 fn implement(item: &Item<'_>, body: &TokenStream) -> TokenStream {
     let (ident, header) = (item.ident, header());
-    let generics = generics_with_field_bounds(item, &quote!(::partyrs::protocol::schemars::JsonSchema));
+    let mut generics = generics_with_field_bounds(item, &quote!(::partyrs::protocol::schemars::JsonSchema));
+    add_bounds(item, &mut generics, &nested_types(item), &quote!(::partyrs::Validate));
     let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
     quote! {
         #header

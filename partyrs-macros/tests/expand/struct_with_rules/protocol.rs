@@ -9,6 +9,7 @@
 impl<T> ::partyrs::protocol::Protocol for Seat<T>
 where
     T: ::partyrs::protocol::schemars::JsonSchema,
+    T: ::partyrs::Validate,
 {
     fn describe(__messages: &mut ::partyrs::protocol::Messages) {
         __messages
