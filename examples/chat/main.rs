@@ -6,14 +6,16 @@
 //!
 //! Then open <http://127.0.0.1:1999>, and the same once more in a second tab. What is said
 //! over the wire stands in `PROTOCOL.md`; the page in `public/` talks to this program by the
-//! `partysocket` package, as it is on npm.
+//! `partysocket` package, as it is on npm. Its script is written in TypeScript, in `page/`, against
+//! the messages of `protocol.rs`.
 //!
 //! What to learn here:
 //!
 //! * A room is a struct. `on_start` builds it from what is stored, and from who is still
 //!   connected when it starts again after a failure.
 //! * A hook has its room to itself: `&mut self`, no lock.
-//! * Messages are types. What does not parse is answered before it reaches the room.
+//! * Messages are types. What does not parse is answered before it reaches the room, and the
+//!   page's compiler knows them too: a test keeps `page/protocol/main.ts` in step with them.
 //! * Store, then broadcast. The broadcast leaves when the message is on disk, so nobody
 //!   ever saw a message that a crash could take back.
 //! * Presence goes by connection id, because a client that reconnects keeps its id.
@@ -82,7 +84,7 @@ impl PartyServer for Chat {
     async fn on_message(&mut self, room: &Room, sender: &Connection, message: Ask) -> Result<()> {
         match message {
             Ask::Join { name } => self.join(room, sender, name.0),
-            Ask::Say { text } => self.say(room, sender, text.0),
+            Ask::Say { text } => self.say(room, sender, text),
         }
     }
 
@@ -143,6 +145,7 @@ fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use partyrs::http;
+    use partyrs::protocol::{Document, KeepError};
     use partyrs::testing::{TestConnection, TestRoom};
     use serde_json::{Value, json};
 
@@ -212,8 +215,9 @@ mod tests {
         let refused = [
             (json!({ "type": "say", "text": "Hello" }), "join first"),
             (json!({ "type": "join", "name": name }), "41 characters are over the limit of 40"),
-            (json!({ "type": "say", "text": text }), "2001 characters are over the limit of 2000"),
-            (json!({ "type": "say", "text": " \n" }), "must not be empty"),
+            (json!({ "type": "join", "name": " " }), "must not be empty"),
+            (json!({ "type": "say", "text": text }), "`say.text` must have 1 to 2000 characters"),
+            (json!({ "type": "say", "text": " \n" }), "`say.text`: must not be empty"),
             (json!({ "type": "shout" }), "`shout`"),
         ];
         for (message, why) in refused {
@@ -223,6 +227,22 @@ mod tests {
         }
 
         assert_eq!(heard(&bob), [] as [Value; 0]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_name_and_a_text_of_the_longest_are_taken() -> Result<()> {
+        let mut room = TestRoom::<Chat>::new("tea");
+        let ada = room.join().await?;
+        heard(&ada);
+
+        let (name, text) = ("ä".repeat(40), format!(" {} ", "ä".repeat(1998)));
+        send(&mut room, &ada, json!({ "type": "join", "name": format!("  {name}\t") })).await?;
+        send(&mut room, &ada, json!({ "type": "say", "text": text })).await?;
+
+        let [joined, said] = &heard(&ada)[..] else { panic!("two frames") };
+        assert_eq!(joined["person"]["name"], name);
+        assert_eq!(said["message"]["text"], text);
         Ok(())
     }
 
@@ -255,6 +275,11 @@ mod tests {
         let refused = room.request(http::Request::post("/parties/main/tea").body("")?).await;
         assert_eq!(refused.expect_err("an answer").public_status().expect("a status").0, 405);
         Ok(())
+    }
+
+    #[test]
+    fn the_protocol_is_the_one_that_pages_know() -> Result<(), KeepError> {
+        Document::of::<Ask, Tell<'_>>("main").keep("chat/page/protocol")
     }
 
     async fn send(room: &mut TestRoom<Chat>, client: &TestConnection, message: Value) -> Result<()> {

@@ -1,40 +1,77 @@
-//! What the chat says, as types; the same in words stands in `PROTOCOL.md`.
+//! What the chat says, as types; the same in words stands in `PROTOCOL.md`, and for pages in
+//! `page/protocol/main.ts`, with what is written here above each message and key.
 //!
 //! The limits are part of the types: what is too long never becomes a message, and the
 //! default `on_invalid` tells its sender why. So the room only ever sees what is in order.
 
 use std::collections::VecDeque;
 
+use partyrs::Protocol;
 use partyrs::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+const NAME_CHARS_MAX: usize = 40;
+const TEXT_CHARS_MAX: usize = 2000;
+
 /// What a client may send.
-#[derive(Debug, FromFrame)]
+#[derive(Debug, FromFrame, Protocol)]
 #[frame(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum Ask {
     /// I am here, and this is my name; again, to change it.
-    Join { name: Name },
-    /// For everyone in the room.
-    Say { text: Text },
+    Join {
+        /// White space around it is taken away.
+        name: Name,
+    },
+    /// For everyone in the room, once the sender has joined.
+    Say {
+        /// Kept as it is; not only white space.
+        #[frame(len(min = 1, max = TEXT_CHARS_MAX), custom = "not_empty")]
+        text: String,
+    },
 }
 
 /// What the room tells: `Welcome` to each who comes, `Error` to whom it refuses something,
 /// the others to everyone.
-#[derive(IntoFrame)]
+#[derive(IntoFrame, Protocol)]
 #[frame(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum Tell<'a> {
-    Welcome { you: &'a str, messages: &'a History, people: Vec<Person<'a>> },
-    Said { message: &'a Message },
-    Joined { person: Person<'a> },
-    Left { id: &'a str },
-    Error { error: &'a str },
+    /// The first message of each connection, in place of all that was known before.
+    Welcome {
+        /// The id of this connection.
+        you: &'a str,
+        /// The last 200, oldest first.
+        messages: &'a History,
+        /// Who has joined.
+        people: Vec<Person<'a>>,
+    },
+    /// Somebody said something; to its author too.
+    Said {
+        /// As it is kept.
+        message: &'a Message,
+    },
+    /// Somebody has joined, or has a new name.
+    Joined {
+        /// By the new name.
+        person: Person<'a>,
+    },
+    /// The last connection of somebody who had joined has gone.
+    Left {
+        /// Of the connection.
+        id: &'a str,
+    },
+    /// What this client sent was refused, and nothing has changed.
+    Error {
+        /// Why, for a person.
+        error: &'a str,
+    },
 }
 
 /// The last messages, oldest first.
 pub(crate) type History = VecDeque<Message>;
 
 /// A message as it is kept and as it is sent.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Message {
     /// Its number in the room, padded with zeros, so that ids sort as text.
     pub(crate) id: String,
@@ -42,15 +79,18 @@ pub(crate) struct Message {
     pub(crate) from: String,
     /// The author's name when it was said.
     pub(crate) name: String,
+    /// As it was sent.
     pub(crate) text: String,
     /// Unix time in milliseconds.
     pub(crate) at: u64,
 }
 
 /// Someone who has joined.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Person<'a> {
+    /// Of the connection.
     pub(crate) id: &'a str,
+    /// As it was given last.
     pub(crate) name: &'a str,
 }
 
@@ -62,42 +102,27 @@ pub(crate) struct Summary<'a> {
     pub(crate) messages: u64,
 }
 
-/// 1 to 40 characters, without white space around them.
-#[derive(Debug, Deserialize)]
+/// Without white space around it.
+// A type and not a rule, because it changes what came: it takes the white space away. What it
+// derives knows nothing of that, so its limits are said to the schema once more.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(extend("minLength" = 1, "maxLength" = NAME_CHARS_MAX))]
 pub(crate) struct Name(pub(crate) String);
-
-/// 1 to 2000 characters, not only white space.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct Text(pub(crate) String);
 
 impl TryFrom<String> for Name {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
-        check(name.trim(), 40)?;
-        Ok(Self(name.trim().to_owned()))
+        let name = name.trim();
+        not_empty(name)?;
+        match name.chars().count() {
+            ..=NAME_CHARS_MAX => Ok(Self(name.to_owned())),
+            chars_count => Err(format!("{chars_count} characters are over the limit of {NAME_CHARS_MAX}")),
+        }
     }
 }
 
-impl TryFrom<String> for Text {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        check(&text, 2000)?;
-        Ok(Self(text))
-    }
-}
-
-/// The sender is shown what this says, after the name of the field.
-fn check(text: &str, chars_max: usize) -> Result<(), String> {
-    let chars_count = text.chars().count();
-    if text.trim().is_empty() {
-        return Err("must not be empty".into());
-    }
-    if chars_count > chars_max {
-        return Err(format!("{chars_count} characters are over the limit of {chars_max}"));
-    }
-    Ok(())
+fn not_empty(text: &str) -> Result<(), &'static str> {
+    if text.trim().is_empty() { Err("must not be empty") } else { Ok(()) }
 }
