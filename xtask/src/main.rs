@@ -7,6 +7,7 @@ mod bench;
 mod bench_open;
 mod crash;
 mod lint;
+mod protocol;
 mod setup;
 mod step;
 mod test;
@@ -36,6 +37,8 @@ enum Command {
     Test(test::Options),
     /// Check format, lints and documentation
     Lint,
+    /// Write the files that tell clients what rooms say (JSON Schema, TypeScript), and what is made of them
+    Protocol(protocol::Options),
     /// Kill servers, cut their power and fail their disks, and see that nothing is lost
     Crash(crash::Options),
     /// Measure the CPU cost of a delivery, side by side with a bare epoll loop
@@ -62,6 +65,7 @@ fn run(command: &Command) -> Result<bool> {
         Command::Setup => Ok(setup::prepare(&workspace).is_complete()),
         Command::Test(options) => Ok(test::run(&workspace, options)),
         Command::Lint => Ok(lint::run(&workspace)),
+        Command::Protocol(options) => Ok(protocol::run(&workspace, options)),
         Command::Crash(options) => Ok(crash::run(&workspace, options)),
         Command::Bench(options) => bench::run(&workspace, options),
         Command::BenchOpen(options) => bench_open::run(&workspace, options),

@@ -62,14 +62,24 @@ pub(crate) fn prepare(workspace: &Workspace) -> Machine {
     Machine { node, packages, curl, chromium }
 }
 
+/// Looks for Node and the packages of tests/js, and installs nothing; an error is what is lacking.
+pub(crate) fn find_node_with_packages(workspace: &Workspace) -> Result<Node, &'static str> {
+    with_packages(find_node(), has_packages(workspace))
+}
+
+/// Node, if the packages are there too; else what is lacking.
+fn with_packages<N>(node: Option<N>, packages: bool) -> Result<N, &'static str> {
+    match node {
+        None => Err("no Node with npm"),
+        Some(_) if !packages => Err("no npm packages"),
+        Some(node) => Ok(node),
+    }
+}
+
 impl Machine {
     /// Node, if the packages of tests/js are there too; else what is lacking.
     pub(crate) fn node_with_packages(&self) -> Result<&Node, &'static str> {
-        match &self.node {
-            None => Err("no Node with npm"),
-            Some(_) if !self.packages => Err("no npm packages"),
-            Some(node) => Ok(node),
-        }
+        with_packages(self.node.as_ref(), self.packages)
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -162,18 +172,23 @@ fn find_node() -> Option<Node> {
 }
 
 fn prepare_packages(workspace: &Workspace) -> bool {
-    let folder = workspace.path("tests/js");
-    if is_newer(&folder.join("node_modules/.package-lock.json"), &folder.join("package-lock.json")) {
+    if has_packages(workspace) {
         println!("setup: found the npm packages of tests/js");
         return true;
     }
-    let installed = runs_quietly(Command::new("npm").arg("ci").current_dir(&folder));
+    let installed = runs_quietly(Command::new("npm").arg("ci").current_dir(workspace.path("tests/js")));
     if installed {
         println!("setup: installed the npm packages of tests/js");
     } else {
         println!("setup: lacking the npm packages of tests/js: `npm ci --prefix tests/js`");
     }
     installed
+}
+
+/// Whether the packages are installed as the lock file has them.
+fn has_packages(workspace: &Workspace) -> bool {
+    let folder = workspace.path("tests/js");
+    is_newer(&folder.join("node_modules/.package-lock.json"), &folder.join("package-lock.json"))
 }
 
 fn prepare_curl(apt: &mut Apt) -> bool {
