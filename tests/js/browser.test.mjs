@@ -104,3 +104,21 @@ test("what the server refuses is shown to who sent it", async (t) => {
   await hears(ada, "after");
   assert.deepEqual(wrong, []);
 });
+
+test("a new name is told to everyone, and another room's page says how many are here", async (t) => {
+  const server = await startServer(t, "chat");
+  const { window, wrong } = await openWindow(t, server);
+  const [ada, bob] = [await openTab(window, server), await openTab(window, server)];
+  await join(ada, "Ada");
+  await join(bob, "Bob");
+
+  await ada.getByRole("button", { name: "Change name" }).click();
+  await ada.getByLabel("Your name").fill("Eva");
+  await ada.getByRole("button", { name: "Change" }).click();
+  await hears(bob, "Ada is now Eva");
+
+  const elsewhere = await window.newPage();
+  await elsewhere.goto(server.url("/?room=lobby"));
+  await elsewhere.getByRole("link", { name: "tea" }).getByTitle("2 here now").waitFor();
+  assert.deepEqual(wrong, []);
+});

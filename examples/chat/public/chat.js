@@ -1,231 +1,239 @@
-// The page of the chat: what it says and hears stands in PROTOCOL.md, and partysocket keeps the connection.
-//
-// Two lists are shown, one below the other: what the room has said, by the server's word alone, and what
-// this page has written and not yet heard back. A message moves from the second to the first when its
-// `said` arrives, so nothing ever looks sent that the room does not have.
-//
-// Whatever a person wrote reaches the page as `textContent` only.
+// The script of the chat's page: page/chat.ts and page/protocol/main.ts, without their types, joined by
+// esbuild. Made by tests/js/bundle-chat.mjs (`npm run bundle` there); do not edit, and read those instead.
 
+// page/chat.ts
+import PartySocket2 from "./partysocket.js";
+
+// page/protocol/main.ts
 import PartySocket from "./partysocket.js";
-
-const NAME_MAX = 40;
-const TEXT_MAX = 2000;
-const HISTORY = 200; // what a `welcome` carries at most
-const SHOWN_MAX = 1000; // what the page keeps of a long evening
-const ROOMS_MAX = 6;
-const TOGETHER = 5 * 60_000; // messages of one author within this time stand under one name
-
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
-const date = new Intl.DateTimeFormat(undefined, { dateStyle: "long" });
-const dateAndClock = new Intl.DateTimeFormat(undefined, { dateStyle: "long", timeStyle: "medium" });
-
-const $ = (id) => document.getElementById(id);
-const [log, list, waiting] = [$("log"), $("messages"), $("pending")];
-
-const wanted = new URLSearchParams(location.search).get("room")?.trim() ?? "";
-const room = /^\.{0,2}$/.test(wanted) ? "lobby" : [...wanted].slice(0, 80).join("");
-
-let name = recall("name", "");
-let you = ""; // this page's connection id, once the room has told it
-let people = new Map(); // id -> name
-let messages = []; // as the room told them, oldest first
-let pending = []; // written here and not heard back: { text, message, node, state }
-let asked = []; // what the room has yet to answer, in order: { type, item, sent }
-let introduced = false; // whether a `join` is ahead of all that is sent next
-let atEnd = true; // whether the reader is at the end of the log
-let lastTop = 0; // how far the log was scrolled when last looked at
-let frame = 0; // in which the log goes to its end
-let missed = 0; // messages below the reader's view
-let unread = 0; // messages while the page was in the background
-
-// ---------------------------------------------------------------- the connection
-
-const server = {
-  host: location.host,
-  protocol: location.protocol === "https:" ? "wss" : "ws",
-  party: "main",
+var NAMES = /* @__PURE__ */ new Set(["error", "joined", "left", "said", "welcome"]);
+function parse(data) {
+  if (typeof data !== "string") return void 0;
+  let message;
+  try {
+    message = JSON.parse(data);
+  } catch {
+    return void 0;
+  }
+  if (typeof message !== "object" || message === null || !("type" in message)) return void 0;
+  return NAMES.has(message["type"]) ? message : void 0;
+}
+function connect(options) {
+  return new Connection(new PartySocket({ party: "main", ...options }));
+}
+var Connection = class {
+  /** What is below: `open`, `close` and `error` events, `reconnect()`, `updateProperties(..)`. */
+  socket;
+  #listeners = /* @__PURE__ */ new Set();
+  #unknownListeners = /* @__PURE__ */ new Set();
+  constructor(socket2) {
+    this.socket = socket2;
+    socket2.addEventListener("message", (event) => this.#receive(event.data));
+  }
+  /** Calls `listener` with each message of this "type", until the function that it returns is called. */
+  on(name2, listener) {
+    return this.onMessage((message) => {
+      if (message["type"] === name2) listener(message);
+    });
+  }
+  /** Calls `listener` with each message, until the function that it returns is called. */
+  onMessage(listener) {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+  /** Calls `listener` with the data of each frame that is no message which this module knows. */
+  onUnknown(listener) {
+    this.#unknownListeners.add(listener);
+    return () => void this.#unknownListeners.delete(listener);
+  }
+  /** Sends it, or keeps it until there is a connection. */
+  send(message) {
+    this.socket.send(JSON.stringify(message));
+  }
+  /** Closes the connection for good. */
+  close(code, reason) {
+    this.socket.close(code, reason);
+  }
+  #receive(data) {
+    const message = parse(data);
+    if (message === void 0) {
+      for (const listener of [...this.#unknownListeners]) listener(data);
+    } else {
+      for (const listener of [...this.#listeners]) listener(message);
+    }
+  }
 };
-const socket = new PartySocket({
-  ...server,
+
+// page/chat.ts
+var NAME_MAX = 40;
+var TEXT_MAX = 2e3;
+var HISTORY = 200;
+var SHOWN_MAX = 1e3;
+var ROOMS_MAX = 6;
+var TOGETHER = 5 * 6e4;
+var clock = new Intl.DateTimeFormat(void 0, { timeStyle: "short" });
+var date = new Intl.DateTimeFormat(void 0, { dateStyle: "long" });
+var dateAndClock = new Intl.DateTimeFormat(void 0, { dateStyle: "long", timeStyle: "medium" });
+var [log, list, waiting] = [$("log"), $("messages"), $("pending")];
+var nameField = $("name", HTMLInputElement);
+var textField = $("text", HTMLTextAreaElement);
+var wanted = new URLSearchParams(location.search).get("room")?.trim() ?? "";
+var room = /^\.{0,2}$/.test(wanted) ? "lobby" : [...wanted].slice(0, 80).join("");
+var name = recall("name", "");
+var you = "";
+var people = /* @__PURE__ */ new Map();
+var messages = [];
+var pending = [];
+var asked = [];
+var introduced = false;
+var atEnd = true;
+var lastTop = 0;
+var frame = 0;
+var missed = 0;
+var unread = 0;
+var isSecure = location.protocol === "https:";
+var idOfTab = takeId();
+var chat = connect({
+  host: location.host,
+  protocol: isSecure ? "wss" : "ws",
   room: encodeURIComponent(room),
-  id: takeId(),
+  ...idOfTab === void 0 ? {} : { id: idOfTab },
   // Partysocket adds no chance of its own, and a room may have many pages that come back at once.
   minReconnectionDelay: 300 + 700 * Math.random(),
   reconnectionDelayGrowFactor: 1.5,
-  maxReconnectionDelay: 5000,
+  maxReconnectionDelay: 5e3
 });
-globalThis.socket = socket; // to play with: `socket.send("nonsense")` in the console shows the room's answer
-
+var { socket } = chat;
+Object.assign(globalThis, { socket });
 socket.addEventListener("open", () => {
-  // Partysocket has just sent what was queued.
   for (const question of asked) question.sent = true;
   for (const item of pending) if (item.state === "waiting") show(item, "sending");
   introduce();
 });
-
 socket.addEventListener("close", () => {
-  // What was on its way may have arrived or not; the next `welcome` tells.
   for (const { item, sent } of asked) if (sent && item) show(item, "unsure");
   asked = asked.filter((question) => !question.sent);
   introduced = asked.some((question) => question.type === "join");
   connection(you ? "reconnecting" : "connecting");
 });
-
-socket.addEventListener("message", (event) => {
-  const told = JSON.parse(event.data);
-  if (Object.hasOwn(hear, told.type)) hear[told.type](told);
-});
-
 window.addEventListener("online", () => {
-  if (socket.readyState !== PartySocket.OPEN) socket.reconnect();
+  if (socket.readyState !== PartySocket2.OPEN) socket.reconnect();
 });
-
-/** What is done for each message of the server. */
-const hear = {
-  welcome(told) {
-    you = told.you;
-    people = new Map(told.people.map((person) => [person.id, person.name]));
-    // Nothing is ever deleted, so what is shown can stay if the history goes on from it.
-    const last = messages.at(-1);
-    const known = told.messages.findIndex(({ id, at }) => id === last?.id && at === last.at);
-    if (known < 0) {
-      messages = [];
-      list.replaceChildren();
-    }
-    keepPlace(() => told.messages.slice(known + 1).forEach(arrive));
-    for (const item of pending) if (item.state === "unsure") show(item, "lost");
-    connection("live");
-    showPeople();
-    showIntro();
-    // The log is spoken from now on: what is new, not the whole history.
-    setTimeout(() => log.setAttribute("aria-live", "polite"), 500);
-  },
-
-  said({ message }) {
-    const own = message.from === you;
-    const added = keepPlace(() => arrive(message));
-    if (!own && !added) missed += 1;
-    if (!own && document.hidden) unread += 1;
-    showMissed();
-    showTitle();
-    showIntro();
-  },
-
-  joined({ person }) {
-    const before = people.get(person.id);
-    people.set(person.id, person.name);
-    if (person.id === you) answered("join");
-    if (before && before !== person.name) note(person, "renamed", `${before} is now ${person.name}`);
-    if (!before && person.id !== you) note(person, "joined", `${person.name} joined`);
-    showPeople();
-  },
-
-  left({ id }) {
-    const gone = people.get(id);
-    people.delete(id);
-    if (gone) note({ id, name: gone }, "left", `${gone} left`);
-    showPeople();
-  },
-
-  error({ error }) {
-    const question = asked[0]?.sent ? asked.shift() : undefined;
-    if (question?.item) show(question.item, "refused", error);
-    else if (question?.type === "join") refuseName(error);
-    else complain(error);
-  },
-};
-
-/** Sends a message that the room will answer. Partysocket queues it while there is no connection. */
+chat.on("welcome", (told) => {
+  you = told.you;
+  people = new Map(told.people.map((person) => [person.id, person.name]));
+  const last = messages.at(-1);
+  const known = told.messages.findIndex(({ id, at }) => id === last?.id && at === last.at);
+  if (known < 0) {
+    messages = [];
+    list.replaceChildren();
+  }
+  keepPlace(() => told.messages.slice(known + 1).forEach(arrive));
+  for (const item of pending) if (item.state === "unsure") show(item, "lost");
+  connection("live");
+  showPeople();
+  showIntro();
+  setTimeout(() => log.setAttribute("aria-live", "polite"), 500);
+});
+chat.on("said", ({ message }) => {
+  const own = message.from === you;
+  const added = keepPlace(() => arrive(message));
+  if (!own && !added) missed += 1;
+  if (!own && document.hidden) unread += 1;
+  showMissed();
+  showTitle();
+  showIntro();
+});
+chat.on("joined", ({ person }) => {
+  const before = people.get(person.id);
+  people.set(person.id, person.name);
+  if (person.id === you) answered("join");
+  if (before && before !== person.name) note(person, "renamed", `${before} is now ${person.name}`);
+  if (!before && person.id !== you) note(person, "joined", `${person.name} joined`);
+  showPeople();
+});
+chat.on("left", ({ id }) => {
+  const gone = people.get(id);
+  people.delete(id);
+  if (gone) note({ id, name: gone }, "left", `${gone} left`);
+  showPeople();
+});
+chat.on("error", ({ error }) => {
+  const question = asked[0]?.sent ? asked.shift() : void 0;
+  if (question?.item) show(question.item, "refused", error);
+  else if (question?.type === "join") refuseName(error);
+  else complain(error);
+});
 function ask(message, item) {
-  const sent = socket.send(JSON.stringify(message));
+  const sent = socket.readyState === PartySocket2.OPEN;
+  chat.send(message);
   asked.push({ type: message.type, item, sent });
   return sent;
 }
-
-/** Says who we are, unless that is under way on this connection or waits for the next. */
 function introduce() {
   if (!name || introduced) return;
   introduced = true;
   ask({ type: "join", name });
 }
-
 function answered(type, item) {
   const index = asked.findIndex((question) => question.type === type && question.item === item);
   if (index >= 0) asked.splice(index, 1);
 }
-
 function say(text) {
   const message = { text, from: you, name, at: Date.now() };
   const node = messageNode(message);
-  const last = pending.length ? pending.at(-1).message : lastShown();
-  node.classList.toggle("follows", follows(message, last));
-  const item = { text, message, node };
+  node.classList.toggle("follows", follows(message, pending.at(-1)?.message ?? lastShown()));
+  const item = { text, message, node, state: "waiting" };
   pending.push(item);
   send(item);
 }
-
 function send(item) {
   introduce();
   show(item, ask({ type: "say", text: item.text }, item) ? "sending" : "waiting");
   waiting.append(item.node);
   toEnd();
 }
-
-/** Takes a message of the room into the list; if it was written here, from the list below it. */
 function arrive(message) {
   const same = pending.filter(({ text, state }) => text === message.text && state !== "refused");
   const item = same.find(({ state }) => state === "sending") ?? same[0];
   if (item && message.from === you) forget(item);
-
   const node = messageNode(message);
   const last = messages.at(-1);
   if (last && day(last.at) === day(message.at)) node.classList.toggle("follows", follows(message, lastShown()));
   else list.append(element("li", "day", day(message.at)));
-
   list.append(node);
   messages.push(message);
   if (messages.length > SHOWN_MAX) {
     messages.shift();
-    list.querySelector(".message").remove();
+    list.querySelector(".message")?.remove();
   }
 }
-
-/** The last message, unless something else stands below it. */
 function lastShown() {
-  return list.lastElementChild?.classList.contains("message") ? messages.at(-1) : undefined;
+  return list.lastElementChild?.classList.contains("message") ? messages.at(-1) : void 0;
 }
-
 function follows(message, last) {
   return last?.from === message.from && last.name === message.name && message.at - last.at < TOGETHER;
 }
-
 function forget(item) {
   answered("say", item);
   pending = pending.filter((other) => other !== item);
   item.node.remove();
 }
-
-// ---------------------------------------------------------------- the log
-
 function messageNode({ from, name: author, text, at }) {
   const node = element("li", "message");
   const mine = from === you;
   node.classList.toggle("mine", mine);
-
   const time = element("time", "", clock.format(at));
   time.dateTime = new Date(at).toISOString();
   time.title = dateAndClock.format(at);
   const meta = element("p", "meta");
   meta.append(element("b", "author", mine ? "You" : author), " ", time);
-
   const words = element("p", "text", text);
   words.dir = "auto";
   words.title = time.title;
-  node.append(...(mine ? [] : [avatar(author)]), meta, words);
+  node.append(...mine ? [] : [avatar(author)], meta, words);
   return node;
 }
-
-/** Shows what has become of a message that was written here. */
 function show(item, state, reason = "") {
   item.state = state;
   item.node.dataset.state = state;
@@ -246,15 +254,13 @@ function show(item, state, reason = "") {
     fate.append(`Refused: ${reason}.`);
     put("Edit", () => {
       forget(item);
-      $("text").value = [item.text, $("text").value].filter(Boolean).join("\n");
-      $("text").dispatchEvent(new Event("input"));
-      $("text").focus();
+      textField.value = [item.text, textField.value].filter(Boolean).join("\n");
+      textField.dispatchEvent(new Event("input"));
+      textField.focus();
     });
   }
   if (fate.firstChild) item.node.append(fate);
 }
-
-/** Who came, went or was renamed: one quiet line between two messages, with one entry for each person. */
 function note({ id, name: who }, event, text) {
   keepPlace(() => {
     let line = list.lastElementChild;
@@ -262,10 +268,10 @@ function note({ id, name: who }, event, text) {
       line = element("li", "note");
       list.append(line);
     }
-    const entries = [...line.children];
+    const entries = [...line.querySelectorAll("span")];
     const gone = entries.find(({ dataset }) => dataset.event === "left" && dataset.name === who);
     if (event === "joined" && gone) {
-      gone.remove(); // Someone who reloads the page leaves and joins: that is no news.
+      gone.remove();
     } else {
       entries.find(({ dataset }) => dataset.id === id)?.remove();
       const entry = element("span", "", text);
@@ -275,65 +281,52 @@ function note({ id, name: who }, event, text) {
     if (!line.children.length) line.remove();
   });
 }
-
-/** Changes the log; a reader at its end stays there, one who has scrolled up is not moved. */
 function keepPlace(change) {
   const follow = atEnd;
   change();
   if (follow) toEnd();
   return follow;
 }
-
 function toEnd() {
   atEnd = true;
   missed = 0;
   showMissed();
-  // Once a frame: to measure the log after each of many messages is slow.
   cancelAnimationFrame(frame);
-  frame = requestAnimationFrame(() => (log.scrollTop = log.scrollHeight));
+  frame = requestAnimationFrame(() => log.scrollTop = log.scrollHeight);
 }
-
 log.addEventListener("scroll", () => {
-  // Only going up leaves the end: a log that grows or gets smaller has not been scrolled by its reader.
   const goesUp = log.scrollTop < lastTop;
   lastTop = log.scrollTop;
-  atEnd = log.scrollHeight - lastTop - log.clientHeight < 60 || (atEnd && !goesUp);
+  atEnd = log.scrollHeight - lastTop - log.clientHeight < 60 || atEnd && !goesUp;
   if (atEnd) missed = 0;
   showMissed();
 });
-// The keyboard of a phone, or a message field that grows, makes the log smaller.
-new ResizeObserver(() => atEnd && toEnd()).observe(log);
+new ResizeObserver(() => {
+  if (atEnd) toEnd();
+}).observe(log);
 $("newer").addEventListener("click", toEnd);
-
 function showMissed() {
   $("newer").hidden = atEnd;
   $("newer").textContent = missed ? `${missed} new ${missed === 1 ? "message" : "messages"}` : "To the latest";
 }
-
 function showIntro() {
   $("intro-title").textContent = messages.length ? `This is #${room}` : `Nobody has said anything in #${room} yet`;
   $("earlier").hidden = messages.length < HISTORY;
 }
-
-// ---------------------------------------------------------------- around the log
-
 function connection(state) {
   $("connection").dataset.state = state;
   $("connection").textContent = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting" }[state];
   $("offline").hidden = state !== "reconnecting";
 }
-
 function showTitle() {
   document.title = `${unread ? `(${unread}) ` : ""}#${room} · partyrs chat`;
 }
-
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) unread = 0;
   showTitle();
 });
-
 function showPeople() {
-  const here = [...people].sort(([a, x], [b, y]) => (b === you) - (a === you) || x.localeCompare(y));
+  const here = [...people].sort(([a, x], [b, y]) => Number(b === you) - Number(a === you) || x.localeCompare(y));
   $("people").replaceChildren(
     ...here.map(([id, who]) => {
       const entry = element("li");
@@ -342,18 +335,16 @@ function showPeople() {
       entry.append(avatar(who), label);
       if (id === you) entry.append(element("span", "tag", "you"));
       return entry;
-    }),
+    })
   );
   if (!here.length) $("people").append(element("li", "nobody", "Nobody has joined yet"));
-  $("people-count").textContent = here.length || "";
+  $("people-count").textContent = here.length ? `${here.length}` : "";
   $("here").textContent = here.length ? `${here.length} here` : "";
   showRooms();
 }
-
-const rooms = [...new Set([room, ...recall("rooms", []), "lobby"])].slice(0, ROOMS_MAX);
-const peopleIn = new Map(); // of the other rooms, when last asked
+var rooms = [.../* @__PURE__ */ new Set([room, ...recall("rooms", []), "lobby"])].slice(0, ROOMS_MAX);
+var peopleIn = /* @__PURE__ */ new Map();
 remember("rooms", rooms);
-
 function showRooms() {
   $("rooms").replaceChildren(
     ...rooms.map((other) => {
@@ -363,80 +354,75 @@ function showRooms() {
       if (other === room) link.setAttribute("aria-current", "page");
       const count = other === room ? people.size : peopleIn.get(other);
       if (count) {
-        link.append(element("span", "count", `${count}`));
-        link.lastChild.title = `${count} here now`;
+        const label = element("span", "count", `${count}`);
+        label.title = `${count} here now`;
+        link.append(label);
       }
       const entry = element("li");
       entry.append(link);
       return entry;
-    }),
+    })
   );
 }
-
-/** Asks the other rooms, by HTTP, how many people they have. */
 async function countRooms() {
   if (document.hidden) return;
-  const { protocol } = location;
   const others = rooms.filter((other) => other !== room);
   await Promise.allSettled(
     others.map(async (other) => {
-      const address = { ...server, protocol: protocol.slice(0, -1), room: encodeURIComponent(other) };
-      const response = await PartySocket.fetch(address);
-      if (response.ok) peopleIn.set(other, (await response.json()).people);
-    }),
+      const response = await PartySocket2.fetch({
+        host: location.host,
+        protocol: isSecure ? "https" : "http",
+        party: "main",
+        room: encodeURIComponent(other)
+      });
+      if (!response.ok) return;
+      const summary = await response.json();
+      peopleIn.set(other, summary.people);
+    })
   );
   showRooms();
 }
-
 function complain(text) {
   $("notice").hidden = false;
-  $("notice").firstElementChild.textContent = `The room answered: ${text}`;
+  within($("notice"), "p").textContent = `The room answered: ${text}`;
 }
-$("notice").lastElementChild.addEventListener("click", () => ($("notice").hidden = true));
-
+within($("notice"), "button").addEventListener("click", () => $("notice").hidden = true);
 $("share").hidden = !navigator.clipboard;
 $("share").addEventListener("click", async () => {
-  const label = $("share").querySelector("span");
+  const label = within($("share"), "span");
   await navigator.clipboard.writeText(hereUrl());
   label.textContent = "Copied";
-  setTimeout(() => (label.textContent = "Copy link"), 2000);
+  setTimeout(() => label.textContent = "Copy link", 2e3);
 });
-
-// ---------------------------------------------------------------- what is written
-
 function askName(error = "") {
   $("name-form").hidden = false;
   $("say-form").hidden = true;
-  $("name").value = name;
+  nameField.value = name;
   $("name-error").textContent = error;
   $("name-why").hidden = Boolean(name);
   $("name-cancel").hidden = !name;
   $("name-send").textContent = name ? "Change" : "Join";
 }
-
-/** The room did not take the name: back to the one that it knows, if there is one. */
 function refuseName(error) {
   const refused = name;
   name = people.get(you) ?? "";
   introduced = Boolean(name);
   remember("name", name);
   askName(error);
-  $("name").value = refused;
+  nameField.value = refused;
 }
-
 function writeMessages() {
   $("name-form").hidden = true;
   $("say-form").hidden = !name;
   $("me").textContent = name;
 }
-
 $("name-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const chosen = $("name").value.trim();
+  const chosen = nameField.value.trim();
   const length = [...chosen].length;
   if (length < 1 || length > NAME_MAX) {
     $("name-error").textContent = length ? `${length} characters are too many, ${NAME_MAX} is the limit` : "A name is needed";
-    $("name").focus();
+    nameField.focus();
     return;
   }
   name = chosen;
@@ -444,114 +430,101 @@ $("name-form").addEventListener("submit", (event) => {
   introduced = true;
   ask({ type: "join", name });
   writeMessages();
-  $("text").focus();
+  textField.focus();
 });
-
 $("rename").addEventListener("click", () => {
   askName();
-  $("name").select();
+  nameField.select();
 });
 $("name-cancel").addEventListener("click", () => {
   writeMessages();
-  $("text").focus();
+  textField.focus();
 });
-$("name").addEventListener("keydown", (event) => {
+nameField.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && name) $("name-cancel").click();
 });
-
 $("say-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const text = $("text").value.trim();
-  if (!text || [...text].length > TEXT_MAX) return $("text").focus();
+  const text = textField.value.trim();
+  if (!text || [...text].length > TEXT_MAX) return textField.focus();
   $("notice").hidden = true;
-  $("text").value = "";
-  $("text").dispatchEvent(new Event("input"));
+  textField.value = "";
+  textField.dispatchEvent(new Event("input"));
   say(text);
 });
-
-$("text").addEventListener("input", () => {
-  const left = TEXT_MAX - [...$("text").value.trim()].length;
+textField.addEventListener("input", () => {
+  const left = TEXT_MAX - [...textField.value.trim()].length;
   const count = $("text-count");
   count.textContent = left < 0 ? `${-left} too many to send` : left <= 200 ? `${left} left` : "";
   count.classList.toggle("error", left < 0);
-  $("text").setAttribute("aria-invalid", left < 0);
-  $("say-send").disabled = left < 0;
+  textField.setAttribute("aria-invalid", `${left < 0}`);
+  $("say-send", HTMLButtonElement).disabled = left < 0;
 });
-
-$("text").addEventListener("keydown", (event) => {
+textField.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
-  $("say-form").requestSubmit();
+  $("say-form", HTMLFormElement).requestSubmit();
 });
-
-// ---------------------------------------------------------------- small things
-
+function $(id, kind = HTMLElement) {
+  const found = document.getElementById(id);
+  if (found instanceof kind) return found;
+  throw new TypeError(`the page has no ${kind.name} called ${id}`);
+}
+function within(outer, tag) {
+  const found = outer.querySelector(tag);
+  if (found) return found;
+  throw new TypeError(`the page has no ${tag} in ${outer.id}`);
+}
 function element(tag, className = "", text = "") {
   const node = document.createElement(tag);
   if (className) node.className = className;
   node.textContent = text;
   return node;
 }
-
-/** A round letter in a colour that belongs to the name. */
 function avatar(who) {
   const node = element("span", "avatar", [...who].slice(0, 1).join("").toLocaleUpperCase());
-  const hue = [...who].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 360, 7);
-  node.style.setProperty("--hue", hue);
+  const hue = [...who].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 360, 7);
+  node.style.setProperty("--hue", `${hue}`);
   node.ariaHidden = "true";
   return node;
 }
-
 function day(at) {
-  const days = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(at).setHours(0, 0, 0, 0)) / 86_400_000);
+  const days = Math.round(((/* @__PURE__ */ new Date()).setHours(0, 0, 0, 0) - new Date(at).setHours(0, 0, 0, 0)) / 864e5);
   return days === 0 ? "Today" : days === 1 ? "Yesterday" : date.format(at);
 }
-
 function hereUrl() {
   return `${location.origin}${location.pathname}?${new URLSearchParams({ room })}`;
 }
-
-/**
- * The connection id of this tab: the same after a reload, so that one's messages stay one's own. It is out of
- * the storage while the page is open, since a duplicated tab gets a copy of the storage.
- */
 function takeId() {
   try {
-    const id = sessionStorage.getItem("id") ?? undefined;
+    const id = sessionStorage.getItem("id") ?? void 0;
     sessionStorage.removeItem("id");
-    window.addEventListener("pagehide", () => sessionStorage.setItem("id", socket.id));
+    window.addEventListener("pagehide", () => sessionStorage.setItem("id", chat.socket.id));
     return id;
   } catch {
-    return undefined;
+    return void 0;
   }
 }
-
-/** What this browser kept for the chat; a browser may refuse to keep anything. */
 function recall(key, otherwise) {
   try {
-    return JSON.parse(localStorage.getItem(`chat-${key}`)) ?? otherwise;
+    return JSON.parse(localStorage.getItem(`chat-${key}`) ?? "null") ?? otherwise;
   } catch {
     return otherwise;
   }
 }
-
 function remember(key, value) {
   try {
     localStorage.setItem(`chat-${key}`, JSON.stringify(value));
   } catch {
-    // It is asked again next time.
   }
 }
-
-// ---------------------------------------------------------------- the start
-
 $("room").textContent = room;
-$("text").placeholder = `Write to #${room}`;
+textField.placeholder = `Write to #${room}`;
 for (const link of document.querySelectorAll(".second-tab")) link.href = hereUrl();
 if (name) writeMessages();
 else askName();
-if (matchMedia("(hover: hover)").matches) $(name ? "text" : "name").focus();
+if (matchMedia("(hover: hover)").matches) (name ? textField : nameField).focus();
 showTitle();
 showPeople();
 countRooms();
-setInterval(countRooms, 10_000);
+setInterval(countRooms, 1e4);
