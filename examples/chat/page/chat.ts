@@ -145,8 +145,7 @@ chat.on("error", ({ error }) => {
 
 /** Sends a message that the room will answer. Partysocket queues it while there is no connection. */
 function ask(message: ClientMessage, item?: Item): boolean {
-  const sent = socket.readyState === PartySocket.OPEN;
-  chat.send(message);
+  const sent = chat.send(message);
   asked.push({ type: message.type, item, sent });
   return sent;
 }

@@ -46,9 +46,9 @@ var Connection = class {
     this.#unknownListeners.add(listener);
     return () => void this.#unknownListeners.delete(listener);
   }
-  /** Sends it, or keeps it until there is a connection. */
+  /** Sends it, and says whether it has left; if not, it waits for a connection. */
   send(message) {
-    this.socket.send(JSON.stringify(message));
+    return this.socket.send(JSON.stringify(message));
   }
   /** Closes the connection for good. */
   close(code, reason) {
@@ -165,8 +165,7 @@ chat.on("error", ({ error }) => {
   else complain(error);
 });
 function ask(message, item) {
-  const sent = socket.readyState === PartySocket2.OPEN;
-  chat.send(message);
+  const sent = chat.send(message);
   asked.push({ type: message.type, item, sent });
   return sent;
 }

@@ -122,9 +122,9 @@ fn connect(party: &str, client: &Value, room: &Value) -> String {
         Some(_) => "",
         None => {
             r#"
-  /** Sends it, or keeps it until there is a connection. */
-  send(message: ClientMessage): void {
-    this.socket.send(JSON.stringify(message));
+  /** Sends it, and says whether it has left; if not, it waits for a connection. */
+  send(message: ClientMessage): boolean {
+    return this.socket.send(JSON.stringify(message));
   }
 "#
         }
@@ -133,9 +133,9 @@ fn connect(party: &str, client: &Value, room: &Value) -> String {
         false => "",
         true => {
             r#"
-  /** Sends a binary frame, or keeps it until there is a connection. */
-  sendBinary(data: ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob): void {
-    this.socket.send(data);
+  /** Sends a binary frame, and says whether it has left; if not, it waits for a connection. */
+  sendBinary(data: ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob): boolean {
+    return this.socket.send(data);
   }
 "#
         }

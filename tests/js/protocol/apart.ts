@@ -139,9 +139,9 @@ export class Connection {
     return () => void this.#unknownListeners.delete(listener);
   }
 
-  /** Sends it, or keeps it until there is a connection. */
-  send(message: ClientMessage): void {
-    this.socket.send(JSON.stringify(message));
+  /** Sends it, and says whether it has left; if not, it waits for a connection. */
+  send(message: ClientMessage): boolean {
+    return this.socket.send(JSON.stringify(message));
   }
 
   /** Closes the connection for good. */

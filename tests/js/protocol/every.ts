@@ -366,14 +366,14 @@ export class Connection {
     return () => void this.#binaryListeners.delete(listener);
   }
 
-  /** Sends it, or keeps it until there is a connection. */
-  send(message: ClientMessage): void {
-    this.socket.send(JSON.stringify(message));
+  /** Sends it, and says whether it has left; if not, it waits for a connection. */
+  send(message: ClientMessage): boolean {
+    return this.socket.send(JSON.stringify(message));
   }
 
-  /** Sends a binary frame, or keeps it until there is a connection. */
-  sendBinary(data: ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob): void {
-    this.socket.send(data);
+  /** Sends a binary frame, and says whether it has left; if not, it waits for a connection. */
+  sendBinary(data: ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob): boolean {
+    return this.socket.send(data);
   }
 
   /** Closes the connection for good. */
