@@ -9,7 +9,7 @@ use partyrs::storage::{Commit, KeyRange, MemoryEngine, StorageEngine, StorageErr
 use partyrs::testing::TestRoom;
 use partyrs::{PartyName, RoomAddress, RoomId};
 use partyrs_runtime::Host;
-use partyrs_runtime::storage::{OpenError, RedbEngine};
+use partyrs_runtime::storage::{OpenError, RedbEngine, check};
 use partyrs_runtime::testing::{TestHost, soon};
 use tokio::task::JoinHandle;
 
@@ -78,8 +78,23 @@ async fn a_file_that_was_cut_or_overwritten_is_refused_by_name_with_a_way_out() 
         let Err(error @ OpenError::Damaged { .. }) = refused else { panic!("{damage}: {refused:?}") };
         let text = error.to_string();
         assert!(text.contains("rooms.redb") && text.contains("backup"), "{damage}: {text}");
+        // Who wants to look into it is told the same, and not that there is nothing.
+        assert_eq!(RedbEngine::open_existing(folder.path()).unwrap_err().to_string(), text, "{damage}");
+        assert_eq!(check(folder.path()).unwrap_err().to_string(), text, "{damage}");
         assert_eq!(std::fs::read(&file).unwrap(), bytes, "{damage}: it was changed");
     }
+}
+
+#[test]
+fn a_folder_that_is_not_to_be_made_is_missing_without_its_file_and_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    for folder in [folder.path(), &folder.path().join("not there")] {
+        let refused = [RedbEngine::open_existing(folder).map(drop), check(folder).map(drop)];
+        for refused in refused {
+            assert!(matches!(refused, Err(OpenError::Missing { .. })), "{refused:?}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 /// Such as to another disk, which is not there yet.
@@ -89,6 +104,8 @@ fn a_file_that_is_a_link_to_nowhere_is_refused_and_stays_one() {
     let (file, elsewhere) = (folder.path().join("rooms.redb"), folder.path().join("elsewhere"));
     std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
     let refused = RedbEngine::open(folder.path());
+    assert!(matches!(refused, Err(OpenError::Folder { .. })), "{refused:?}");
+    let refused = RedbEngine::open_existing(folder.path());
     assert!(matches!(refused, Err(OpenError::Folder { .. })), "{refused:?}");
     assert!(file.is_symlink() && !elsewhere.exists());
 

@@ -672,14 +672,12 @@ fn room_number(txn: &ReadTransaction, room: &RoomAddress) -> Result<Option<u64>,
     Ok(rooms.get((room.party.as_str(), room.room.as_str()))?.map(|number| number.value()))
 }
 
-/// Refuses a folder in which no room has ever been stored.
+/// Refuses a folder in which nothing was ever stored.
 fn must_exist(folder: &Path) -> Result<(), OpenError> {
-    match fs::metadata(folder.join(FILE)) {
-        Ok(file) if file.len() > 0 => Ok(()),
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(OpenError::Folder { folder: folder.to_owned(), source })
-        }
-        _ => Err(OpenError::Missing { folder: folder.to_owned() }),
+    match is_there(&folder.join(FILE)) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(OpenError::Missing { folder: folder.to_owned() }),
+        Err(source) => Err(OpenError::Folder { folder: folder.to_owned(), source }),
     }
 }
 
