@@ -226,6 +226,38 @@ async fn of_a_group_on_a_full_disk_those_land_that_fit() {
 }
 
 #[tokio::test]
+async fn commits_that_come_while_one_is_being_written_share_the_next_write() {
+    let disk = Arc::new(FaultyDisk::default());
+    let engine = RedbEngine::open_on(disk.clone()).unwrap();
+    let rooms: Vec<RoomAddress> = (0..50).map(|index| address(&format!("room-{index}"))).collect();
+    let mut openings = Vec::new();
+    for room in &rooms {
+        openings.push(engine.open(room).await.unwrap().epoch);
+    }
+    let before = disk.calls_count(Call::Sync);
+    soon(engine.commit(commit(&rooms[0], openings[0], 1, 10))).await.unwrap();
+    let alone = disk.calls_count(Call::Sync);
+    disk.hold(Call::Sync);
+    let mut first = engine.commit(commit(&rooms[0], openings[0], 2, 10));
+    assert!((&mut first).now_or_never().is_none());
+    syncs(&disk, alone).await;
+
+    // The one that is being written has another behind it, of its own room.
+    let mut others = vec![engine.commit(commit(&rooms[0], openings[0], 3, 10))];
+    others.extend((1..50).map(|index| engine.commit(commit(&rooms[index], openings[index], 1, 10))));
+    for other in &mut others {
+        assert!(other.now_or_never().is_none());
+    }
+    disk.let_go();
+
+    soon(first).await.unwrap();
+    for landed in soon(futures_util::future::join_all(others)).await {
+        landed.unwrap();
+    }
+    assert_eq!(disk.calls_count(Call::Sync) - alone, 2 * (alone - before), "51 commits in two writes");
+}
+
+#[tokio::test]
 async fn a_read_that_fails_is_an_error_and_the_next_one_reads() {
     let disk = Arc::new(FaultyDisk::default());
     let room = address("room");
@@ -292,12 +324,7 @@ async fn an_opening_finds_what_a_commit_of_the_last_one_leaves_that_is_being_wri
     writes.delete_all();
     let mut clearing = engine.commit(Commit::new(room.clone(), opened.epoch, 2, Arc::new(writes)));
     assert!((&mut clearing).now_or_never().is_none());
-    soon(async {
-        while disk.calls_count(Call::Sync) == syncs_count {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    syncs(&disk, syncs_count).await;
     let mut opening = engine.open(&room);
     assert!((&mut opening).now_or_never().is_none());
     // What the opening has asked for by now is answered before these.
@@ -372,6 +399,16 @@ async fn an_engine_that_is_dropped_leaves_no_snapshot_behind_that_was_asked_for(
     }
     drop(engine);
     assert_eq!(Arc::strong_count(&disk), 1, "the disk is still in use");
+}
+
+/// Waits until there has been a sync more than these.
+async fn syncs(disk: &FaultyDisk, syncs_count: u64) {
+    soon(async {
+        while disk.calls_count(Call::Sync) == syncs_count {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 fn address(room: &str) -> RoomAddress {
