@@ -1,6 +1,7 @@
 //! A host inside another server: axum, hyper by itself, and none at all.
 
 use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +21,7 @@ use hyper_util::service::TowerToHyperService;
 use partyrs::prelude::*;
 use partyrs::storage::MemoryEngine;
 use partyrs::{CallError, PartyError};
+use partyrs_runtime::storage::RedbEngine;
 use partyrs_runtime::testing::{TestClient, TestHost, soon};
 use partyrs_runtime::{Builder, Cors, Host, HostError, HostService, RemoteAddr, RunningHost};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -31,6 +33,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tower::ServiceExt;
 
+use crate::faulty::{Call, FaultyDisk};
 use crate::http::raw::{Answer, Raw as Plain};
 use crate::log;
 use crate::upgrade::raw::{CLOSE, Raw, TEXT, close_payload, frame, upgrade_request};
@@ -67,6 +70,9 @@ impl PartyServer for Talk {
     async fn on_request(&mut self, room: &Room, request: Request) -> Result<Response> {
         if request.query("alarm").is_some() {
             room.storage().set_alarm(Duration::ZERO)?;
+        }
+        if request.query("store").is_some() {
+            room.storage().put("k", "v")?;
         }
         let facts = [
             request.uri().to_string(),
@@ -436,6 +442,36 @@ async fn a_shutdown_closes_sockets_with_1012_and_answers_503() {
     assert_eq!(late.answer().await.status, 503);
     // The folder is free, although the service still lives in the router.
     soon(stored().start().unwrap().shutdown()).await.unwrap();
+}
+
+/// More sockets than are closed at once, and some in rooms that store nothing.
+#[tokio::test]
+async fn a_sync_that_fails_ends_a_host_under_axum_and_tells_every_client() {
+    let disk = Arc::new(FaultyDisk::default());
+    let engine = Arc::new(RedbEngine::open_on(disk.clone()).unwrap());
+    let host = builder().storage(engine).build().unwrap().start().unwrap();
+    let (service, stopping) = (host.service(), host.stopping());
+    let outer = Outer::of(service.clone()).await;
+    let mut members = Vec::new();
+    for index in 0..150 {
+        members.push(outer.member(&format!("/party/room-{}", index % 7)).await);
+    }
+    assert_eq!(outer.get("/party/room-0?store=1").await.status, 200);
+    let ended = tokio::spawn(host.stopped_by(std::future::pending()));
+    disk.fail(Call::Sync, ErrorKind::Other);
+
+    assert_eq!(outer.get("/party/room-0?store=1").await.status, 503);
+
+    for member in &mut members {
+        assert_eq!(member.closed().await, (1011, "Storage failed".into()));
+    }
+    soon(stopping).await;
+    drop(members);
+    let error = soon(ended).await.unwrap().unwrap_err();
+    assert!(matches!(error, HostError::StorageFailed(_)), "{error}");
+    assert!(error.to_string().contains("planted by the test"), "{error}");
+    assert_eq!(outer.get("/party/room-1").await.status, 503);
+    assert_eq!(tower_get(service, "/party/room-1").await.0, 503);
 }
 
 #[tokio::test]
