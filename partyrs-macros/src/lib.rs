@@ -172,6 +172,8 @@ pub fn into_frame(item: TokenStream) -> TokenStream {
 /// | `Leave` | `async fn leave(&mut self, room: &Room, sender: &Connection) -> Result<()>` |
 /// | `Say { text: String }` | `async fn say(&mut self, room: &Room, sender: &Connection, text: String) -> Result<()>` |
 /// | `Move(Point)` | `async fn r#move(&mut self, room: &Room, sender: &Connection, message: Point) -> Result<()>` |
+/// | `#[frame(binary)] Upload(Bytes)` | `async fn upload(&mut self, room: &Room, sender: &Connection, message: Bytes) -> Result<()>` |
+/// | `#[frame(other)] Unknown(String)` | `async fn unknown(&mut self, room: &Room, sender: &Connection, message: String) -> Result<()>` |
 ///
 /// All are required and, like hooks, `async`. Docs of a variant are docs of its method. Of the enum there is
 /// `async fn dispatch(self, server: &mut impl AskHandler, room: &Room, sender: &Connection) -> Result<()>`,

@@ -1,5 +1,6 @@
 //! A method for each variant, and which of them is called.
 
+use bytes::Bytes;
 use partyrs::prelude::*;
 use partyrs::testing::TestRoom;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -230,4 +231,85 @@ async fn a_generic_enum_has_a_generic_trait() {
     table.send(&ada, r#"{"type":"Many","all":null}"#).await.unwrap();
     table.send(&ada, r#"{"type":"Again"}"#).await.unwrap();
     assert_eq!(ada.received(), ["six [1]", "many", "again false"].map(Frame::text));
+}
+
+#[tokio::test]
+async fn what_has_no_known_tag_and_what_is_binary_have_methods_too() {
+    #[derive(FromFrame, Dispatch)]
+    enum Ask {
+        Say {
+            text: String,
+        },
+        #[frame(binary)]
+        Upload(Bytes),
+        /// From a later version of the page.
+        #[frame(other)]
+        Unknown(String),
+    }
+    #[derive(FromFrame, Dispatch)]
+    enum Plain {
+        #[frame(binary)]
+        Upload(Vec<u8>),
+        #[frame(other)]
+        Unknown,
+    }
+    struct Table;
+    impl PartyServer for Table {
+        type Message = Ask;
+
+        async fn on_start(_: &Room) -> Result<Self> {
+            Ok(Self)
+        }
+
+        async fn on_message(&mut self, room: &Room, sender: &Connection, ask: Ask) -> Result<()> {
+            ask.dispatch(self, room, sender).await
+        }
+    }
+    impl AskHandler for Table {
+        async fn say(&mut self, room: &Room, _: &Connection, text: String) -> Result<()> {
+            room.broadcast(format!("said {text}"))?;
+            Ok(())
+        }
+
+        async fn upload(&mut self, room: &Room, sender: &Connection, bytes: Bytes) -> Result<()> {
+            room.broadcast(format!("uploaded {bytes:?}"))?;
+            Plain::from_frame(Frame::binary(bytes))?.dispatch(self, room, sender).await
+        }
+
+        async fn unknown(&mut self, room: &Room, sender: &Connection, tag: String) -> Result<()> {
+            room.broadcast(format!("unknown {tag}"))?;
+            Plain::from_frame(Frame::text(format!(r#"{{"type":"{tag}"}}"#)))?
+                .dispatch(self, room, sender)
+                .await
+        }
+    }
+    impl PlainHandler for Table {
+        async fn upload(&mut self, room: &Room, _: &Connection, bytes: Vec<u8>) -> Result<()> {
+            room.broadcast(format!("a vector of {bytes:?}"))?;
+            Ok(())
+        }
+
+        async fn unknown(&mut self, room: &Room, _: &Connection) -> Result<()> {
+            room.broadcast("unknown")?;
+            Ok(())
+        }
+    }
+
+    let mut table = TestRoom::<Table>::new("lobby");
+    let ada = table.join().await.unwrap();
+    table.send(&ada, r#"{"type":"Say","text":"hi"}"#).await.unwrap();
+    table.send(&ada, Frame::binary([1, 2].as_slice())).await.unwrap();
+    table.send(&ada, r#"{"type":"Shout","text":"hi"}"#).await.unwrap();
+    // A tag is one of text, whatever it is called.
+    table.send(&ada, r#"{"type":"Upload"}"#).await.unwrap();
+    let heard = [
+        "said hi",
+        r#"uploaded b"\x01\x02""#,
+        "a vector of [1, 2]",
+        "unknown Shout",
+        "unknown",
+        "unknown Upload",
+        "unknown",
+    ];
+    assert_eq!(ada.received(), heard.map(Frame::text));
 }
