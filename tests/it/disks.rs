@@ -368,6 +368,25 @@ async fn a_sync_that_fails_as_the_file_is_closed_to_be_opened_anew_is_the_last_o
     assert_eq!(disk.calls_count(Call::Sync), syncs_count + 1, "it was asked again");
 }
 
+/// redb panics as it closes a file that makes no sense to it.
+#[tokio::test]
+async fn an_engine_whose_file_cannot_be_closed_is_dropped_all_the_same() {
+    let disk = Arc::new(FaultyDisk::default());
+    let room = address("room");
+    let engine = RedbEngine::open_on(disk.clone()).unwrap();
+    let opened = engine.open(&room).await.unwrap();
+    soon(engine.commit(commit(&room, opened.epoch, 1, 10))).await.unwrap();
+    disk.panic_once(Call::Write);
+
+    drop(engine);
+
+    assert_eq!(disk.heal(), 0, "closing writes no more, so this shows nothing");
+    let engine = RedbEngine::open_on(disk).unwrap();
+    engine.open(&room).await.unwrap();
+    let stored = engine.get(&room, &["k".to_owned()]).await.unwrap();
+    assert_eq!(stored[0].as_ref().map(bytes::Bytes::len), Some(10));
+}
+
 #[tokio::test]
 async fn a_sync_that_finds_no_space_is_no_full_disk_for_nobody_knows_what_is_stored() {
     let disk = Arc::new(FaultyDisk::default());

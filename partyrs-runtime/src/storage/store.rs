@@ -153,9 +153,7 @@ impl Store {
         // A snapshot knows nothing of what the next one writes over, and closes the file at its end.
         self.snapshots.end_all();
         // Before the next one writes: this one closes its file.
-        let failed = database.take();
-        // After a panic it may panic here too; what it holds is gone then.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(failed)));
+        close(database.take());
         // If nothing was wrong for redb, closing has written and synced.
         self.check_lost()?;
         self.health.has_failed.store(false, Ordering::Release);
@@ -181,6 +179,13 @@ impl Store {
     fn read(&self) -> RwLockReadGuard<'_, Option<Database>> {
         self.database.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Closes the file. redb reads it again for that, and panics if what it says makes no sense; what
+/// it holds is gone then too.
+fn close(database: Option<Database>) {
+    // Told by the panic hook.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
 }
 
 fn open(disk: &Arc<dyn Disk>, health: &Arc<Health>) -> Result<Database, OpenFailed> {
@@ -237,6 +242,12 @@ impl StorageBackend for Watched {
 
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.health.told(self.disk.write(offset, bytes), Call::Other)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        close(self.database.get_mut().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
