@@ -257,6 +257,55 @@ async fn commits_that_come_while_one_is_being_written_share_the_next_write() {
     assert_eq!(disk.calls_count(Call::Sync) - alone, 2 * (alone - before), "51 commits in two writes");
 }
 
+/// A disk may report an error of a write all of which has arrived. Of the last one of a commit this is
+/// what decides whether the commit is there, so its answer has to be found out.
+#[tokio::test]
+async fn a_commit_is_answered_by_what_is_there_wherever_the_disk_says_that_it_failed() {
+    type Fail = fn(&FaultyDisk, Call, u64, ErrorKind);
+    let ways: [Fail; 2] = [FaultyDisk::fail_once, FaultyDisk::fail_once_done];
+    let mut landed_count = 0;
+    for (call, kind) in [
+        (Call::Write, ErrorKind::Other),
+        (Call::Write, ErrorKind::StorageFull),
+        (Call::SetLen, ErrorKind::Other),
+    ] {
+        for fail in ways {
+            for after in 0.. {
+                let disk = Arc::new(FaultyDisk::default());
+                let engine = RedbEngine::open_on(disk.clone()).unwrap();
+                let (room, key) = (address("room"), ["k".to_owned()]);
+                let epoch = engine.open(&room).await.unwrap().epoch;
+                soon(engine.commit(commit(&room, epoch, 1, 10))).await.unwrap();
+                let syncs_count = disk.calls_count(Call::Sync);
+                fail(&disk, call, after, kind);
+                let answer = soon(engine.commit(commit(&room, epoch, 2, 1_000_000))).await;
+                if disk.heal() > 0 {
+                    // The commit has no such call any more.
+                    answer.unwrap();
+                    break;
+                }
+                let expected = if answer.is_ok() { 1_000_000 } else { 10 };
+                let told = format!("{answer:?} after {call:?} {after}, {kind:?}");
+                let found = engine.get(&room, &key).await.unwrap();
+                assert_eq!(found[0].as_ref().map(bytes::Bytes::len), Some(expected), "{told}");
+                if answer.is_ok() {
+                    landed_count += 1;
+                    // One comes before the last write of a commit, and one after it.
+                    assert!(disk.calls_count(Call::Sync) >= syncs_count + 2, "{told}");
+                    soon(engine.commit(commit(&room, epoch, 3, 20))).await.unwrap();
+                }
+                drop(engine);
+                let engine = RedbEngine::open_on(disk).unwrap();
+                engine.open(&room).await.unwrap();
+                let found = engine.get(&room, &key).await.unwrap();
+                let expected = if answer.is_ok() { 20 } else { 10 };
+                assert_eq!(found[0].as_ref().map(bytes::Bytes::len), Some(expected), "{told}");
+            }
+        }
+    }
+    assert!(landed_count > 0, "no error came late enough");
+}
+
 #[tokio::test]
 async fn a_read_that_fails_is_an_error_and_the_next_one_reads() {
     let disk = Arc::new(FaultyDisk::default());

@@ -34,7 +34,7 @@ pub(crate) enum Call {
     Sync,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Fault {
     call: Call,
     /// How many of these calls still go well.
@@ -43,6 +43,8 @@ struct Fault {
     kind: Option<io::ErrorKind>,
     /// Whether all that come after it fail too.
     stays: bool,
+    /// Whether what was asked for is done all the same.
+    is_done: bool,
 }
 
 impl FaultyDisk {
@@ -63,17 +65,23 @@ impl FaultyDisk {
 
     /// The call of this kind after the next `after` fails, and none after it.
     pub(crate) fn fail_once(&self, call: Call, after: u64, kind: io::ErrorKind) {
-        self.state().faults.push(Fault { call, after, kind: Some(kind), stays: false });
+        self.plant(Fault { call, after, kind: Some(kind), stays: false, is_done: false });
+    }
+
+    /// The call of this kind after the next `after` does what it is to do, and says that it has
+    /// failed; none after it.
+    pub(crate) fn fail_once_done(&self, call: Call, after: u64, kind: io::ErrorKind) {
+        self.plant(Fault { call, after, kind: Some(kind), stays: false, is_done: true });
     }
 
     /// The next call of this kind panics, and none after it.
     pub(crate) fn panic_once(&self, call: Call) {
-        self.state().faults.push(Fault { call, after: 0, kind: None, stays: false });
+        self.plant(Fault { call, after: 0, kind: None, stays: false, is_done: false });
     }
 
     /// Every call of this kind fails from now on.
     pub(crate) fn fail(&self, call: Call, kind: io::ErrorKind) {
-        self.state().faults.push(Fault { call, after: 0, kind: Some(kind), stays: true });
+        self.plant(Fault { call, after: 0, kind: Some(kind), stays: true, is_done: false });
     }
 
     /// What was to fail and has not failed yet goes well; tells how much that is.
@@ -96,24 +104,36 @@ impl FaultyDisk {
         self.state().calls_count[call as usize]
     }
 
+    fn plant(&self, fault: Fault) {
+        self.state().faults.push(fault);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call, holds it as long as it is to be, and fails it if it is to.
-    fn called(&self, call: Call) -> io::Result<MutexGuard<'_, State>> {
+    /// Counts a call, holds it as long as it is to be, and does it, unless it is to fail.
+    fn call(&self, call: Call, act: impl FnOnce(&mut State) -> io::Result<()>) -> io::Result<()> {
         let mut state = self.state();
         state.calls_count[call as usize] += 1;
         let is_held = |state: &mut State| state.held == Some(call);
         let mut state = self.let_go.wait_while(state, is_held).unwrap_or_else(PoisonError::into_inner);
-        state.fail(call)?;
-        Ok(state)
+        match state.fault(call) {
+            None => act(&mut state),
+            Some(fault) => {
+                if fault.is_done {
+                    act(&mut state)?;
+                }
+                let kind = fault.kind.expect("planted by the test");
+                Err(io::Error::new(kind, "planted by the test"))
+            }
+        }
     }
 }
 
 impl State {
-    /// Fails a call if it is to.
-    fn fail(&mut self, call: Call) -> io::Result<()> {
+    /// What this call is to meet.
+    fn fault(&mut self, call: Call) -> Option<Fault> {
         for index in 0..self.faults.len() {
             let fault = &mut self.faults[index];
             if fault.call != call {
@@ -123,14 +143,13 @@ impl State {
                 fault.after -= 1;
                 continue;
             }
-            let kind = fault.kind;
+            let fault = *fault;
             if !fault.stays {
                 self.faults.remove(index);
             }
-            let kind = kind.expect("planted by the test");
-            return Err(io::Error::new(kind, "planted by the test"));
+            return Some(fault);
         }
-        Ok(())
+        None
     }
 }
 
@@ -140,32 +159,34 @@ impl Disk for FaultyDisk {
     }
 
     fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
-        let state = self.called(Call::Read)?;
-        let from = usize::try_from(offset).unwrap();
-        let found = state.bytes.get(from..from + into.len());
-        into.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
+        self.call(Call::Read, |state| {
+            let from = usize::try_from(offset).unwrap();
+            let found = state.bytes.get(from..from + into.len());
+            into.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        })
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.called(Call::Write)?;
-        let from = usize::try_from(offset).unwrap();
-        let to = from + bytes.len();
-        let place = state.bytes.get_mut(from..to).ok_or(io::ErrorKind::UnexpectedEof)?;
-        place.copy_from_slice(bytes);
-        Ok(())
+        self.call(Call::Write, |state| {
+            let from = usize::try_from(offset).unwrap();
+            let place = state.bytes.get_mut(from..from + bytes.len());
+            place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(bytes);
+            Ok(())
+        })
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = self.called(Call::SetLen)?;
-        if state.capacity.is_some_and(|capacity| len > capacity) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        state.bytes.resize(usize::try_from(len).unwrap(), 0);
-        Ok(())
+        self.call(Call::SetLen, |state| {
+            if state.capacity.is_some_and(|capacity| len > capacity) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            state.bytes.resize(usize::try_from(len).unwrap(), 0);
+            Ok(())
+        })
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.called(Call::Sync).map(drop)
+        self.call(Call::Sync, |_| Ok(()))
     }
 }

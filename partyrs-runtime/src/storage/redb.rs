@@ -59,6 +59,8 @@ type DueKey<'a> = (u64, &'a str, &'a str, &'a str);
 
 const META_FORMAT: &str = "format";
 const META_NEXT_ROOM: &str = "next_room";
+/// How many groups of commits have been written.
+const META_GROUPS: &str = "groups";
 
 /// Commits that wait for the commit thread; who comes when it is full waits.
 const COMMITS_WAITING_MAX: usize = 4096;
@@ -77,7 +79,8 @@ const READS_WAITING_MAX: usize = 1024;
 /// It has three threads: one that writes, two that read.
 ///
 /// After an error of the disk the file is opened anew, and what comes next finds it as the last
-/// commit that landed has left it; nothing that failed is tried again. When the disk is full,
+/// commit that landed has left it; nothing that failed is tried again. An error may come when
+/// everything has arrived: a commit that is found in the file then has landed. When the disk is full,
 /// those commits are refused that do not fit, until there is space again. When the system
 /// cannot say that a write is safe (a failed fsync), the engine has [failed](StorageEngine::failed)
 /// for good.
@@ -525,12 +528,12 @@ impl Committer {
         if group.is_empty() {
             return group;
         }
-        let written = self.store.with(|database| write(database, &group, &mut after));
-        let mut result = written.unwrap_or_else(|reason| Err(CommitError::Failed(reason)));
-        // A sync may fail for want of space too, and then nobody knows what is stored.
-        if let (Err(_), Err(reason)) = (&result, self.store.check_lost()) {
-            result = Err(CommitError::Failed(reason));
-        }
+        let mut number = None;
+        let written = self.store.with(|database| write(database, &group, &mut after, &mut number));
+        let result = match written.unwrap_or_else(|reason| Err(CommitError::Failed(reason))) {
+            Ok(()) => Ok(()),
+            Err(error) => self.look_for(number).unwrap_or(Err(error)),
+        };
         match &result {
             Ok(()) => {
                 let mut rooms = self.rooms.state();
@@ -550,12 +553,36 @@ impl Committer {
         }
         Vec::new()
     }
+
+    /// Whether the group of this number, of which the disk has said that it failed, is there all the
+    /// same: the error may be of a write that had arrived, or have come when all was safe. `None` if
+    /// it is not.
+    fn look_for(&self, number: Option<u64>) -> Option<Result<(), CommitError>> {
+        // A sync may fail for want of space too, and then nobody knows what is stored.
+        if let Err(reason) = self.store.check_lost() {
+            return Some(Err(CommitError::Failed(reason)));
+        }
+        let number = number?;
+        // Opened anew, what is read is safe.
+        match self.store.with(groups_count) {
+            Ok(Ok(count)) if count == number => Some(Ok(())),
+            Ok(_) => None,
+            Err(reason) => Some(Err(CommitError::Failed(reason))),
+        }
+    }
 }
 
+fn groups_count(database: &Database) -> Result<u64, ::redb::Error> {
+    let meta = database.begin_read()?.open_table(META)?;
+    Ok(meta.get(META_GROUPS)?.map_or(0, |count| count.value()))
+}
+
+/// Writes a group; `number` tells which it is, from when it may be there.
 fn write(
     database: &Database,
     group: &[Waiting],
     after: &mut HashMap<RoomAddress, OpenRoom>,
+    number: &mut Option<u64>,
 ) -> Result<(), CommitError> {
     let mut txn = database.begin_write().map_err(failed)?;
     txn.set_durability(Durability::Immediate).map_err(failed)?;
@@ -566,7 +593,15 @@ fn write(
             open.number = write_one(&txn, &commit.room, open.number, &commit.writes).map_err(failed)?;
         }
     }
+    *number = Some(count_group(&txn).map_err(failed)?);
     txn.commit().map_err(failed)
+}
+
+fn count_group(txn: &WriteTransaction) -> Result<u64, ::redb::Error> {
+    let mut meta = txn.open_table(META)?;
+    let count = meta.get(META_GROUPS)?.map_or(0, |count| count.value()) + 1;
+    meta.insert(META_GROUPS, count)?;
+    Ok(count)
 }
 
 /// Writes one commit; returns where the room's keys lie afterwards.

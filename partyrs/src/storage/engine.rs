@@ -182,7 +182,7 @@ pub enum CommitError {
     /// There is no room on the disk.
     #[error("the disk is full")]
     Full,
-    /// The write failed.
+    /// The write failed. Nothing of the commit is there, unless the engine cannot tell any more.
     #[error("the write failed: {0}")]
     Failed(Arc<str>),
 }
