@@ -4,7 +4,7 @@ use partyrs::Frame;
 use partyrs_runtime::Host;
 use partyrs_runtime::testing::{TestClient, TestHost, soon};
 
-use crate::script::{LONG, Script, Shown, Step, put, say, show, steps};
+use crate::script::{Held, LONG, Script, Shown, Step, put, say, show, steps};
 
 /// What the room remembers, what the state of this client is, and what is stored at `key`.
 async fn shown(client: &mut TestClient, key: &str) -> Shown {
@@ -173,7 +173,7 @@ async fn a_failed_request_is_answered_500_and_its_writes_are_gone() {
 }
 
 #[tokio::test]
-async fn tasks_end_with_the_server_that_spawned_them() {
+async fn a_task_that_fails_is_told_and_one_that_panics_restarts_the_room() {
     let host = TestHost::start::<Script>().await;
     let mut ada = host.join("lobby").await;
 
@@ -185,6 +185,36 @@ async fn tasks_end_with_the_server_that_spawned_them() {
     assert_eq!(shown(&mut ada, "k").await.starts_count, 1);
 
     does(&mut ada, &[Step::SpawnPanic]).await;
+    let error = ada.next_text().await;
+    assert_eq!(error, "error in spawned task, panicked true: panic: a task of the script");
+    assert_eq!(shown(&mut ada, "k").await.starts_count, 2);
+}
+
+#[tokio::test]
+async fn tasks_end_with_the_server_that_spawned_them() {
+    let held = Held::default();
+    let host = TestHost::of(Host::builder().party::<Script>("main").env(held.clone())).await;
+    let mut ada = host.join("lobby").await;
+    let idle = held.count();
+    does(&mut ada, &[Step::SpawnHolder, Step::SpawnHolder]).await;
+    assert_eq!(shown(&mut ada, "k").await.starts_count, 1);
+    assert_eq!(held.count(), idle + 2);
+
+    does(&mut ada, &[Step::Panic]).await;
+
+    assert!(ada.next_text().await.starts_with("error in on_message"));
+    host.until(|_| held.count() == idle).await;
+    assert_eq!(shown(&mut ada, "k").await.starts_count, 2);
+}
+
+#[tokio::test]
+async fn of_tasks_that_panic_together_the_first_restarts_the_room_and_the_others_end_with_it() {
+    let host = TestHost::start::<Script>().await;
+    let mut ada = host.join("lobby").await;
+
+    // More than may panic before the room is closed.
+    does(&mut ada, &[const { Step::SpawnPanic }; 10]).await;
+
     let error = ada.next_text().await;
     assert_eq!(error, "error in spawned task, panicked true: panic: a task of the script");
     assert_eq!(shown(&mut ada, "k").await.starts_count, 2);

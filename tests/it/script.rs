@@ -1,5 +1,6 @@
 //! A party that does what its messages say, so that a test can put any failure anywhere.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use partyrs::prelude::*;
@@ -42,6 +43,8 @@ pub(crate) enum Step {
     Close,
     /// Broadcasts a text from a spawned task.
     Spawn(String),
+    /// A task that never ends and holds [`Held`] from the environment.
+    SpawnHolder,
     SpawnPanic,
     SpawnFail,
     Sync,
@@ -142,6 +145,13 @@ impl Script {
                         Ok(())
                     });
                 }
+                Step::SpawnHolder => {
+                    let held = room.env::<Held>()?.clone();
+                    room.spawn(async move {
+                        let _held = held;
+                        std::future::pending().await
+                    });
+                }
                 Step::SpawnPanic => room.spawn(async { panic!("a task of the script") }),
                 Step::SpawnFail => room.spawn(async { Err(Error::new("a task of the script")) }),
                 Step::Sync => room.storage().sync().await,
@@ -173,6 +183,16 @@ impl Script {
         let (memory, starts_count) = (self.memory.clone(), self.starts_count);
         room.broadcast(Json(Shown { memory, state, stored, starts_count }))?;
         Ok(())
+    }
+}
+
+/// What tasks hold, so that a test sees how many there are.
+#[derive(Clone, Default)]
+pub(crate) struct Held(Arc<()>);
+
+impl Held {
+    pub(crate) fn count(&self) -> usize {
+        Arc::strong_count(&self.0)
     }
 }
 

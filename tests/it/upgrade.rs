@@ -5,6 +5,7 @@ pub(crate) mod raw;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use partyrs::http::StatusCode;
 use partyrs::http::header::{HeaderName, HeaderValue};
@@ -565,7 +566,7 @@ async fn a_room_that_fails_to_start_closes_all_who_wait_and_the_next_visitor_sta
 
         drop((ada, bob, cyd));
         host.until(|host| {
-            host.advance(std::time::Duration::from_secs(30));
+            host.advance(Duration::from_secs(30));
             host.rooms_count() == 0 && host.connections_count() == 0
         })
         .await;
@@ -641,6 +642,24 @@ async fn connection_tags_over_a_limit_close_with_1011() {
     for query in ["tags_count=10", "tag_len=257", "tag_len=0"] {
         a_failing_guest(query, (1011, "Connection refused by an error")).await;
     }
+}
+
+/// What it keeps is its socket, and it is no member of the room.
+#[tokio::test]
+async fn a_refused_guest_that_does_not_answer_its_close_keeps_no_room_open() {
+    let (reports, _seen) = reports();
+    let host = Host::builder().party::<Fussy>("main").env(reports).config(|config| {
+        (config.close_timeout, config.ping_every) = (Duration::MAX, Duration::MAX);
+    });
+    let host = TestHost::of(host).await;
+    let mut guest = Raw::connect(&host, "/party/lobby?connect=fail").await;
+    assert_eq!(guest.closed().await.0, 1011);
+    host.until(|host| {
+        host.advance(Duration::from_secs(30));
+        host.rooms_count() == 0
+    })
+    .await;
+    drop(guest);
 }
 
 #[tokio::test]
