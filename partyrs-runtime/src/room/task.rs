@@ -363,11 +363,7 @@ impl<S: PartyServer> RoomTask<S> {
 
     /// No task, no alarm under way, no open body, nothing on its way out, no end in sight.
     fn is_quiet(&self) -> bool {
-        self.flow.tasks.is_empty()
-            && self.flow.startable.is_empty()
-            && self.hosted.is_quiet()
-            && self.woken.is_none()
-            && self.drain.is_none()
+        self.flow.tasks.is_empty() && self.hosted.is_quiet() && self.woken.is_none() && self.drain.is_none()
     }
 
     async fn handle(&mut self, event: RoomEvent) -> Lives {
@@ -749,7 +745,6 @@ impl<S: PartyServer> RoomTask<S> {
     async fn restart(&mut self) -> Lives {
         self.flow.tasks.abort_all();
         self.flow.tasks.detach_all();
-        drop_each_quietly(&self.address, std::mem::take(&mut self.flow.startable));
         drop_each_quietly(&self.address, self.hosted.take_tasks());
         drop_quietly(&self.address, self.server.take());
         tracing::info!(room = %self.address, "room restarts in place");
