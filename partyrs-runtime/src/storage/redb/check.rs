@@ -9,10 +9,8 @@ use std::path::Path;
 use ::redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, Value};
 use partyrs::{PartyName, RoomAddress, RoomId};
 
-use super::{
-    ALARMS, DUE, DueKey, META, META_NEXT_ROOM, OpenError, ROOMS, VALUES, due_key, must_exist, open_disk,
-    open_store,
-};
+use super::folder::{OpenError, must_exist, open_disk, open_store};
+use super::{ALARMS, DUE, DueKey, META, META_NEXT_ROOM, ROOMS, VALUES, due_key};
 
 /// What [`check`] found.
 #[derive(Debug, Default)]
