@@ -14,6 +14,10 @@
 //! [`Error`], which says what the client may see of it. What outlives a hook is a
 //! [`ConnectionId`] or a [`RoomHandle`]. What answers outside the rooms is a [`LobbyServer`].
 
+// The derives name the crate from without, in our own tests as well.
+#[cfg(test)]
+extern crate self as partyrs;
+
 mod address;
 mod alarm;
 mod body;

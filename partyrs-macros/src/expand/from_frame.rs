@@ -97,7 +97,7 @@ fn read_method(name: &TokenStream, body: &TokenStream) -> TokenStream {
             mut __entries: ::partyrs::__private::Entries<'_, __M>,
         ) -> ::core::result::Result<Self, __M::Error>
         where
-            __M: ::partyrs::__private::serde::de::MapAccess<'__de>,
+            __M: ::partyrs::__private::Source<'__de>,
         {
             #body
         }
@@ -271,7 +271,12 @@ fn skip_all(keys: &[&str], is_strict: bool) -> TokenStream {
 /// Reads all entries, each into the slot that has its key.
 fn read_keys(keys: &[(String, usize)], is_strict: bool) -> TokenStream {
     let entries = quote!(::partyrs::__private::Entries);
-    let next = if is_strict { quote!(next_known_key) } else { quote!(next_key) };
+    let needs_escape = |key: &str| key.contains(|letter: char| matches!(letter, '"' | '\\' | '\0'..' '));
+    let next = match keys.iter().any(|(name, _)| needs_escape(name)) {
+        _ if is_strict => quote!(next_known_key),
+        true => quote!(next_key),
+        false => quote!(next_plain_key),
+    };
     let names = keys.iter().map(|(name, _)| name);
     let borrowed = quote!(&mut __entries);
     let arms = read_arms(keys, &borrowed);

@@ -3,6 +3,7 @@
 //! The derives know the names of an item, and these functions know JSON. Written code and
 //! this module come from one version of the workspace, so they need not suit any other.
 
+mod quick;
 mod read;
 mod rules;
 mod scan;
@@ -13,7 +14,7 @@ pub use std::string::String;
 pub use serde;
 
 pub use self::{
-    read::{Entries, ReadMessage, Shape, Slot, read_message, read_object},
+    read::{Entries, ReadMessage, Shape, Slot, Source, read_message, read_object},
     rules::{
         ByteLength, CheckMessage, Items, Length, RuleSink, Step, ToldRule, byte_len, custom, each, len, range,
     },

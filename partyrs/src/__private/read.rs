@@ -1,10 +1,14 @@
 //! Messages out of JSON text.
 //!
 //! An object is read in one pass when its tag comes first: the entries behind the tag go
-//! straight into the fields of the variant. When the tag comes later, [`find_tag`] looks for it,
-//! or else one careful pass, and then a second one reads the fields. Nothing of the object is kept in
-//! between, so a frame costs time in proportion to its length and no memory but what its
-//! message owns.
+//! straight into the fields of the variant. When the tag comes last, it is looked at there, and
+//! the pass shows whether it was the tag; when it comes in between, [`find_tag`] looks for it. Nothing of the
+//! object is kept in between, so a frame costs time in proportion to its length and no memory but
+//! what its message owns.
+//!
+//! That is the quick way, by [`Quick`]. It accepts what it is sure of, and has no words for the
+//! rest: such a text is read again by serde_json, which either says what is wrong with it and where, or reads
+//! it as well.
 //!
 //! The difficulty is a payload: its type is the user's, and must not see the tag among its
 //! keys. So its keys pass through [`Entries`], which takes the tag out. A field that takes
@@ -16,13 +20,16 @@ use std::{cell::Cell, fmt, marker::PhantomData};
 use serde::{
     Deserialize, Deserializer,
     de::{
-        DeserializeSeed, Error, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+        DeserializeSeed, Error, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
         value::MapAccessDeserializer,
     },
     forward_to_deserialize_any,
 };
 
-use super::scan::find_tag;
+use super::{
+    quick::Quick,
+    scan::{find_tag, tag_at_end},
+};
 use crate::{Frame, ParseError};
 
 /// How much of an unknown tag an error tells.
@@ -31,19 +38,26 @@ const FOUND_CHARS_MAX: usize = 64;
 /// What `#[derive(FromFrame)]` writes for the item itself.
 pub trait ReadMessage: Sized {
     /// Reads variant number `variant` (0 for a struct) out of `entries`, to their end.
-    fn read<'de, M: MapAccess<'de>>(variant: usize, entries: Entries<'_, M>) -> Result<Self, M::Error>;
+    fn read<'de, M: Source<'de>>(variant: usize, entries: Entries<'_, M>) -> Result<Self, M::Error>;
 
     /// The same out of the object under the key for the content.
-    fn read_content<'de, M: MapAccess<'de>>(
-        variant: usize,
-        entries: Entries<'_, M>,
-    ) -> Result<Self, M::Error> {
+    fn read_content<'de, M: Source<'de>>(variant: usize, entries: Entries<'_, M>) -> Result<Self, M::Error> {
         Self::read(variant, entries)
     }
 
     /// The message for a tag that nobody has, if there is one.
     fn other(tag: String) -> Option<Self> {
         drop(tag);
+        None
+    }
+}
+
+/// Where the entries of an object come from.
+pub trait Source<'de>: MapAccess<'de> {
+    /// Goes behind the next key if it is easily seen to be one of `keys`, and tells its place among them.
+    /// None of them may need an escape in JSON.
+    fn take_key(&mut self, keys: &[&str]) -> Option<usize> {
+        let _ = keys;
         None
     }
 }
@@ -67,6 +81,8 @@ pub struct Entries<'a, M> {
     map: M,
     /// `None` for a struct.
     tag: Option<&'static str>,
+    /// What the tag must be wherever it comes, if that is not known yet but taken for granted.
+    guess: Option<&'a str>,
     /// The field whose value could not be read; written here, read when the error is reported.
     failed: &'a Cell<Option<&'static str>>,
 }
@@ -84,6 +100,9 @@ pub struct Slot<T, M, E> {
     /// What stands for a value that never came: `None` for an `Option`, else an error.
     missing: fn(&'static str) -> Result<T, E>,
 }
+
+/// Entries of any kind.
+struct Any<M>(M);
 
 /// Looks for the tag; if it comes first, reads the message on the way.
 struct FirstPass<'a, E> {
@@ -140,6 +159,9 @@ struct KeyBesideTag<K> {
     seed: K,
 }
 
+/// Reads the tag's value, and refuses another than this.
+struct Guessed<'a>(&'a str);
+
 /// A key on its way to a payload.
 enum Key<K, V> {
     /// It is the tag; the seed waits for another.
@@ -179,23 +201,63 @@ struct Missing<E> {
 }
 
 /// Reads an enum's message.
+#[inline]
 pub fn read_message<E: ReadMessage>(frame: &Frame, shape: &'static Shape) -> Result<E, ParseError> {
     let text = frame.as_text().ok_or(ParseError::NotText)?;
+    match read_quickly(text, shape) {
+        Some(message) => Ok(message),
+        None => read_with_care(text, shape),
+    }
+}
+
+/// Reads a struct's message.
+#[inline]
+pub fn read_object<S: ReadMessage>(frame: &Frame) -> Result<S, ParseError> {
+    let text = frame.as_text().ok_or(ParseError::NotText)?;
+    let mut quick = Quick::new(text);
+    match read_all(&mut quick, 0, None, None) {
+        Some(message) => Ok(message),
+        None => read_object_with_care(text),
+    }
+}
+
+/// The message, if there is nothing odd about the text.
+#[inline]
+fn read_quickly<E: ReadMessage>(text: &str, shape: &'static Shape) -> Option<E> {
+    let tag = shape.tag;
+    let mut quick = Quick::new(text);
+    let (name, guess) = match quick.leading(tag) {
+        Some(name) => (name, None),
+        None => match tag_at_end(text, tag) {
+            Some(name) => (name, Some(name)),
+            None => (find_tag(text, tag)?, None),
+        },
+    };
+    read_all(&mut quick, shape.variant(name)?, Some(tag), guess)
+}
+
+/// Reads what is left, which is to be the rest of an object and nothing else.
+#[inline(always)]
+fn read_all<E: ReadMessage>(
+    quick: &mut Quick<'_>,
+    variant: usize,
+    tag: Option<&'static str>,
+    guess: Option<&str>,
+) -> Option<E> {
+    let failed = Cell::new(None);
+    let map = quick.entries()?;
+    let message = E::read(variant, Entries { map, tag, guess, failed: &failed }).ok()?;
+    quick.end().then_some(message)
+}
+
+#[cold]
+fn read_with_care<E: ReadMessage>(text: &str, shape: &'static Shape) -> Result<E, ParseError> {
     let tag = shape.tag;
     if !text.starts_with('{') && !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
         let json: Result<IgnoredAny, _> = serde_json::from_str(text);
         return Err(json.map_or_else(ParseError::Json, |_| ParseError::NotAnObject { tag }));
     }
     let failed = Cell::new(None);
-    if !tag_comes_first(text, tag)
-        && let Some(variant) = find_tag(text, tag).and_then(|found| shape.variant(found))
-    {
-        return read_map(
-            text,
-            SecondPass { variant, tag: Some(tag), failed: &failed, message: PhantomData },
-            &failed,
-        );
-    }
     match read_map(text, FirstPass { shape, failed: &failed, message: PhantomData }, &failed)? {
         Found::Message(message) => Ok(message),
         Found::Tag(Tag::Known(variant)) => {
@@ -215,14 +277,8 @@ pub fn read_message<E: ReadMessage>(frame: &Frame, shape: &'static Shape) -> Res
     }
 }
 
-/// Whether the text begins with the tag, in the way in which most programs write it.
-fn tag_comes_first(text: &str, tag: &str) -> bool {
-    text.strip_prefix("{\"").is_some_and(|text| text.starts_with(tag))
-}
-
-/// Reads a struct's message.
-pub fn read_object<S: ReadMessage>(frame: &Frame) -> Result<S, ParseError> {
-    let text = frame.as_text().ok_or(ParseError::NotText)?;
+#[cold]
+fn read_object_with_care<S: ReadMessage>(text: &str) -> Result<S, ParseError> {
     let failed = Cell::new(None);
     read_map(text, SecondPass { variant: 0, tag: None, failed: &failed, message: PhantomData }, &failed)
 }
@@ -251,18 +307,43 @@ impl Shape {
     }
 }
 
-impl<'de, M: MapAccess<'de>> Entries<'_, M> {
+impl<'de, M: Source<'de>> Entries<'_, M> {
+    /// The next key by its place in `keys`, or `keys.len()` if it is none of them. None of them may
+    /// need an escape in JSON.
+    #[inline(always)]
+    pub fn next_plain_key(&mut self, keys: &'static [&'static str]) -> Result<Option<usize>, M::Error> {
+        match self.map.take_key(keys) {
+            Some(place) => Ok(Some(place)),
+            None => self.next_key(keys),
+        }
+    }
+
     /// The next key by its place in `keys`, or `keys.len()` if it is none of them.
     #[inline(always)]
     pub fn next_key(&mut self, keys: &'static [&'static str]) -> Result<Option<usize>, M::Error> {
-        self.map.next_key_seed(KeyAs(|found: &str| place(keys, found)))
+        loop {
+            let tag = if self.guess.is_some() { self.tag } else { None };
+            let next = self.map.next_key_seed(KeyAs(|found: &str| match place(keys, found) {
+                place if place == keys.len() && tag == Some(found) => place + 1,
+                place => place,
+            }))?;
+            match next {
+                Some(place) if place > keys.len() => self.skip_tag()?,
+                _ => return Ok(next),
+            }
+        }
     }
 
     /// The same for an object that has no other keys: one that is neither the tag nor in
     /// `keys` is an error.
     #[inline(always)]
     pub fn next_known_key(&mut self, keys: &'static [&'static str]) -> Result<Option<usize>, M::Error> {
-        self.map.next_key_seed(KnownKey { tag: self.tag, keys })
+        loop {
+            match self.map.next_key_seed(KnownKey { tag: self.tag, keys })? {
+                Some(place) if place == keys.len() => self.skip_tag()?,
+                next => return Ok(next),
+            }
+        }
     }
 
     /// A place for the field `name`.
@@ -292,9 +373,23 @@ impl<'de, M: MapAccess<'de>> Entries<'_, M> {
         self.map.next_value().map(|IgnoredAny| ())
     }
 
+    /// Skips the value of the tag, which is what it was guessed to be, or else an error.
+    fn skip_tag(&mut self) -> Result<(), M::Error> {
+        match self.guess {
+            Some(guess) => self.map.next_value_seed(Guessed(guess)),
+            None => self.skip(),
+        }
+    }
+
     /// Skips all that is left.
     pub fn skip_all(&mut self) -> Result<(), M::Error> {
-        skip_entries(&mut self.map)
+        if self.guess.is_none() {
+            return skip_entries(&mut self.map);
+        }
+        while self.next_key(&[])?.is_some() {
+            self.skip()?;
+        }
+        Ok(())
     }
 
     /// Skips what is left, which is to have no other keys than the tag and `keys`.
@@ -365,7 +460,7 @@ impl<T, M, E> Slot<T, M, E> {
 }
 
 /// The entries as a payload's type reads them.
-impl<'de, M: MapAccess<'de>> MapAccess<'de> for Entries<'_, M> {
+impl<'de, M: Source<'de>> MapAccess<'de> for Entries<'_, M> {
     type Error = M::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, M::Error> {
@@ -376,7 +471,7 @@ impl<'de, M: MapAccess<'de>> MapAccess<'de> for Entries<'_, M> {
                 Some(Key::Other(key)) => return Ok(Some(key)),
                 Some(Key::Tag(unused) | Key::Taken(_, unused)) => seed = unused,
             }
-            self.skip()?;
+            self.skip_tag()?;
         }
     }
 
@@ -388,7 +483,7 @@ impl<'de, M: MapAccess<'de>> MapAccess<'de> for Entries<'_, M> {
 /// What is left of them.
 impl<'de, 'e, M, F> MapAccess<'de> for Rest<'_, 'e, M, F>
 where
-    M: MapAccess<'de>,
+    M: Source<'de>,
     F: FnMut(&mut Entries<'e, M>, usize) -> Result<(), M::Error>,
 {
     type Error = M::Error;
@@ -402,7 +497,7 @@ where
                 Some(Key::Other(key)) => return Ok(Some(key)),
                 Some(Key::Tag(unused)) => {
                     seed = unused;
-                    self.entries.skip()?;
+                    self.entries.skip_tag()?;
                 }
                 Some(Key::Taken(place, unused)) => {
                     seed = unused;
@@ -416,6 +511,22 @@ where
         self.entries.map.next_value_seed(seed)
     }
 }
+
+impl<'de, M: MapAccess<'de>> MapAccess<'de> for Any<M> {
+    type Error = M::Error;
+
+    #[inline]
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, M::Error> {
+        self.0.next_key_seed(seed)
+    }
+
+    #[inline]
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, M::Error> {
+        self.0.next_value_seed(seed)
+    }
+}
+
+impl<'de, M: MapAccess<'de>> Source<'de> for Any<M> {}
 
 impl<'de, E: ReadMessage> Visitor<'de> for FirstPass<'_, E> {
     type Value = Found<E>;
@@ -434,7 +545,12 @@ impl<'de, E: ReadMessage> Visitor<'de> for FirstPass<'_, E> {
             }
             return match map.next_value_seed(TagValue { shape: self.shape })? {
                 Tag::Known(variant) if is_first => {
-                    let entries = Entries { map, tag: Some(self.shape.tag), failed: self.failed };
+                    let entries = Entries {
+                        map: Any(map),
+                        tag: Some(self.shape.tag),
+                        guess: None,
+                        failed: self.failed,
+                    };
                     E::read(variant, entries).map(Found::Message)
                 }
                 // The rest is read all the same: an answer about the tag of a text that is
@@ -454,7 +570,7 @@ impl<'de, E: ReadMessage> Visitor<'de> for SecondPass<'_, E> {
     }
 
     fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<E, M::Error> {
-        E::read(self.variant, Entries { map, tag: self.tag, failed: self.failed })
+        E::read(self.variant, Entries { map: Any(map), tag: self.tag, guess: None, failed: self.failed })
     }
 }
 
@@ -559,6 +675,26 @@ impl Visitor<'_> for KnownKey {
     }
 }
 
+impl<'de> DeserializeSeed<'de> for Guessed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Guessed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.0)
+    }
+
+    fn visit_str<E: Error>(self, found: &str) -> Result<(), E> {
+        if found == self.0 { Ok(()) } else { Err(E::invalid_value(Unexpected::Str(found), &self)) }
+    }
+}
+
 impl<'de, E: ReadMessage> DeserializeSeed<'de> for ContentObject<'_, E> {
     type Value = E;
 
@@ -575,7 +711,7 @@ impl<'de, E: ReadMessage> Visitor<'de> for ContentObject<'_, E> {
     }
 
     fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<E, M::Error> {
-        E::read_content(self.variant, Entries { map, tag: None, failed: self.failed })
+        E::read_content(self.variant, Entries { map: Any(map), tag: None, guess: None, failed: self.failed })
     }
 }
 
@@ -737,4 +873,184 @@ fn place(keys: &[&str], found: &str) -> usize {
 fn skip_entries<'de, M: MapAccess<'de>>(map: &mut M) -> Result<(), M::Error> {
     while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, fmt::Debug};
+
+    use proptest::{
+        prelude::*,
+        test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+    };
+    use serde::Deserialize;
+
+    use super::{ReadMessage, Shape, read_quickly, read_with_care};
+    use crate::{Frame, FromFrame};
+
+    #[derive(Debug, PartialEq, FromFrame)]
+    enum Beside {
+        Unit,
+        Fields {
+            a: u8,
+            b: Option<String>,
+        },
+        Payload(Point),
+        Map(BTreeMap<String, i8>),
+        Odd {
+            #[frame(rename = "a\"b")]
+            quoted: Option<u8>,
+            #[frame(rename = "\\")]
+            backslash: Option<u8>,
+            #[frame(rename = "é", alias = "\n")]
+            accent: Option<u8>,
+        },
+        Rest {
+            a: u8,
+            #[frame(flatten)]
+            rest: BTreeMap<String, i8>,
+        },
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Point {
+        a: u8,
+        c: Option<bool>,
+    }
+
+    #[derive(Debug, PartialEq, FromFrame)]
+    #[frame(tag = "t", content = "c", deny_unknown_fields)]
+    enum Under {
+        Unit,
+        Fields {
+            a: u8,
+        },
+        One(u8),
+        #[frame(other)]
+        Other(String),
+    }
+
+    const BESIDE: Shape = Shape {
+        tag: "type",
+        names: &["Unit", "Fields", "Payload", "Map", "Odd", "Rest"],
+        aliases: &[],
+        keeps_other: false,
+    };
+
+    const UNDER: Shape =
+        Shape { tag: "t", names: &["Unit", "Fields", "One"], aliases: &[], keeps_other: true };
+
+    /// Both ways come to the same message or the same error.
+    fn agrees<E: FromFrame + ReadMessage + Debug>(
+        shape: &'static Shape,
+        text: &str,
+    ) -> Result<(), TestCaseError> {
+        let message = E::from_frame(Frame::text(text));
+        prop_assert_eq!(
+            format!("{message:?}"),
+            format!("{:?}", read_with_care::<E>(text, shape)),
+            "{}",
+            text
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn the_quick_way_comes_to_what_the_careful_one_does() {
+        const ENTRIES: [&str; 41] = [
+            r#""type":"Unit""#,
+            r#""type":"Fields""#,
+            r#""type":"Payload""#,
+            r#""type":"Map""#,
+            r#""type":"Rest""#,
+            r#""type":"Odd""#,
+            r#""a"b":1"#,
+            r#""a\"b":1"#,
+            r#""é":1"#,
+            "\"\n\":1",
+            r#""\n":1"#,
+            r#""\":1"#,
+            r#""type":"Nobody""#,
+            r#""type":1"#,
+            r#""type":"\u0055nit""#,
+            r#""\u0074ype":"Fields""#,
+            r#""t\u0079pe":"Unit""#,
+            r#" "type" : "Fields" "#,
+            r#""t":"Unit""#,
+            r#""t":"Fields""#,
+            r#""t":"One""#,
+            r#""t":"Nobody""#,
+            r#""\u0074":"One""#,
+            r#""c":{"a":1}"#,
+            r#""c":{"a":1,"t":"Unit"}"#,
+            r#""c":3"#,
+            r#""a":1"#,
+            r#""a":2"#,
+            r#""a":300"#,
+            r#""a":"type""#,
+            r#""a":"\"type\":\"Unit\"""#,
+            r#""b":"x""#,
+            r#""b":null"#,
+            r#""b":",\"type\":""#,
+            r#""c":true"#,
+            r#""c":null"#,
+            r#""x":-1"#,
+            r#""x":{"type":"Unit"}"#,
+            r#""x":[{"a":1,"type":"Unit"}]"#,
+            r#""x":"\\""#,
+            r#""\\":5"#,
+        ];
+        let entries = proptest::collection::vec(prop::sample::select(&ENTRIES[..]), 0..6);
+        let text = (entries, prop::sample::select(vec!["}", "}", "}", "}", " }\n", "", "}}", ",}"]))
+            .prop_map(|(entries, end)| format!("{{{}{end}", entries.join(",")));
+        let config = Config { cases: 20_000, failure_persistence: None, ..Config::default() };
+        let seed = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        TestRunner::new_with_rng(config, seed)
+            .run(&text, |text| agrees::<Beside>(&BESIDE, &text).and_then(|()| agrees::<Under>(&UNDER, &text)))
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    #[test]
+    fn a_message_out_of_the_ordinary_in_one_place_only_is_read_quickly() {
+        for text in [
+            r#"{"type":"Fields","a":1,"b":"x"}"#,
+            r#"{"a":1,"b":"x","type":"Fields"}"#,
+            r#"{"a":1,"type":"Fields","b":"x"}"#,
+            r#"{"a":1,"b":"\"x\\\n\ud83d\ude00","type":"Fields"}"#,
+            r#"{"type":"Fields","a":1,"y":[{},1e400,"\n"],"\u0062":"x"}"#,
+            r#"{"y":{"type":"Unit"},"a":1,"type":"Fields"}"#,
+            r#"{"type":"Fields","ab":2,"a":1,"":0}"#,
+            r#"{"type":"Fields","a":1,"type":"Unit"}"#,
+            r#"{"type":"Unit","a":1,"type":"Unit"}"#,
+            r#"{"a":1,"type":"Unit","type":"Unit"}"#,
+            r#"{"type":"Payload","a":1,"c":null}"#,
+            r#"{"a":1,"c":true,"type":"Payload"}"#,
+            r#"{"type":"Map","a":1}"#,
+            r#"{"a":1,"type":"Map"}"#,
+            r#"{"x":-1,"a":1,"type":"Rest"}"#,
+            " {\n  \"type\" : \"Unit\"\r\n}\t",
+            " {\n  \"a\" : 1 , \"type\" : \"Unit\"\r\n}\t",
+        ] {
+            assert!(read_quickly::<Beside>(text, &BESIDE).is_some(), "{text}");
+        }
+    }
+
+    /// Of two tags the first counts, so what the last one says must be refused.
+    #[test]
+    fn a_tag_at_the_end_counts_only_if_no_other_came_before() {
+        for text in [
+            r#"{"a":1,"type":"Fields","type":"Unit"}"#,
+            r#"{"a":1,"type":"Fields","b":"x","type":"Unit"}"#,
+            r#"{"a":1,"\u0074ype":"Fields","type":"Unit"}"#,
+            r#"{"a":1,"type":"Fields","type":"Payload"}"#,
+            r#"{"a":1,"type":"Fields","type":"Map"}"#,
+            r#"{"a":1,"type":"Fields","type":"Rest"}"#,
+        ] {
+            assert!(read_quickly::<Beside>(text, &BESIDE).is_none(), "{text}");
+            assert!(
+                matches!(Beside::from_frame(Frame::text(text)), Ok(Beside::Fields { a: 1, .. })),
+                "{text}"
+            );
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! what is in between; reading shows afterwards whether it was JSON at all. Whatever is out of
 //! the ordinary, such as an escape in a key, is no find: then the careful way is taken.
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 /// The value of `tag` in the object that `text` is, if both are written without escapes.
 ///
@@ -23,6 +23,18 @@ pub(super) fn find_tag<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
     }
 }
 
+/// The value of `tag`, if the text ends with its entry, and both are written without escapes.
+///
+/// It is the tag for certain if the text is an object, but the same key may have come before.
+pub(super) fn tag_at_end<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
+    let inner = text.as_bytes().trim_ascii_end().strip_suffix(b"}")?.trim_ascii_end().strip_suffix(b"\"")?;
+    let quote = inner.iter().rposition(|byte| *byte == b'"')?;
+    let key = inner[..quote].trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
+    let before = key.strip_suffix(b"\"")?.strip_suffix(tag.as_bytes())?.strip_suffix(b"\"")?.trim_ascii_end();
+    let name = text.get(quote + 1..inner.len())?;
+    (matches!(before.last(), Some(b',' | b'{')) && !name.contains('\\')).then_some(name)
+}
+
 fn blanks_off(bytes: &[u8]) -> &[u8] {
     let blank = bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
     &bytes[blank..]
@@ -35,15 +47,24 @@ fn plain_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     (inner[end] == b'"').then(|| (&inner[..end], &inner[end + 1..]))
 }
 
-/// What is behind the quote that ends the string in whose middle `bytes` begins.
-fn behind_string(mut bytes: &[u8]) -> Option<&[u8]> {
+/// How many bytes come before the quote that ends the string in whose middle `bytes` begins.
+///
+/// Only quotes are looked for: one that is escaped has an odd number of backslashes before it.
+pub(super) fn string_len(bytes: &[u8]) -> Option<usize> {
+    let mut start = 0;
     loop {
-        let end = memchr2(b'"', b'\\', bytes)?;
-        if bytes[end] == b'"' {
-            return Some(&bytes[end + 1..]);
+        let end = start + memchr(b'"', &bytes[start..])?;
+        let backslashes = bytes[start..end].iter().rev().take_while(|byte| **byte == b'\\').count();
+        if backslashes % 2 == 0 {
+            return Some(end);
         }
-        bytes = bytes.get(end + 2..)?;
+        start = end + 1;
     }
+}
+
+/// What is behind the quote that ends it.
+fn behind_string(bytes: &[u8]) -> Option<&[u8]> {
+    string_len(bytes).map(|len| &bytes[len + 1..])
 }
 
 /// What is behind the value with which `bytes` begins.
@@ -74,7 +95,7 @@ fn behind_value(bytes: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::find_tag;
+    use super::{find_tag, tag_at_end};
 
     #[test]
     fn the_tag_is_found_wherever_it_stands() {
@@ -85,6 +106,38 @@ mod tests {
             r#"{"é":{},"":[],"type":"say""#,
         ] {
             assert_eq!(find_tag(text, "type"), Some("say"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_tag_is_seen_at_the_end() {
+        for text in [
+            r#"{"type":"say"}"#,
+            r#"{"a":"\"","type":"say"}"#,
+            "{ \"a\" : 1 ,\n  \"type\"\t: \"say\"\r\n}\n ",
+            r#"{"type":"x","type":"say"}"#,
+        ] {
+            assert_eq!(tag_at_end(text, "type"), Some("say"), "{text}");
+        }
+        for text in [
+            "",
+            "}",
+            r#""}"#,
+            r#"say"}"#,
+            r#":"say"}"#,
+            r#"type":"say"}"#,
+            r#""type":"say"}"#,
+            r#"{"a":1,"type":"say""#,
+            r#"{"a":1,"type":"say"}}"#,
+            r#"{"a":1,"type":"say","b":1}"#,
+            r#"{"a":1,"mytype":"say"}"#,
+            r#"{"a":1,\"type":"say"}"#,
+            r#"{"a":1,"type":"s\\ay"}"#,
+            r#"{"a":1,"type":"\"say"}"#,
+            r#"{"a":"\",\"type\":\"say\""}"#,
+            r#"{"a":1,"type":1}"#,
+        ] {
+            assert_eq!(tag_at_end(text, "type"), None, "{text}");
         }
     }
 

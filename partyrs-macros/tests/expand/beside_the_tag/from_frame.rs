@@ -42,7 +42,7 @@ where
         mut __entries: ::partyrs::__private::Entries<'_, __M>,
     ) -> ::core::result::Result<Self, __M::Error>
     where
-        __M: ::partyrs::__private::serde::de::MapAccess<'__de>,
+        __M: ::partyrs::__private::Source<'__de>,
     {
         match __variant {
             0usize => {
@@ -56,7 +56,7 @@ where
                 let mut __field1 = ::partyrs::__private::Entries::slot::<
                     Option<T>,
                 >(&__entries, "to");
-                while let ::core::option::Option::Some(__key) = ::partyrs::__private::Entries::next_key(
+                while let ::core::option::Option::Some(__key) = ::partyrs::__private::Entries::next_plain_key(
                     &mut __entries,
                     &["text", "to"],
                 )? {

@@ -46,7 +46,7 @@ impl ::partyrs::__private::ReadMessage for Ask {
         mut __entries: ::partyrs::__private::Entries<'_, __M>,
     ) -> ::core::result::Result<Self, __M::Error>
     where
-        __M: ::partyrs::__private::serde::de::MapAccess<'__de>,
+        __M: ::partyrs::__private::Source<'__de>,
     {
         match __variant {
             0usize => {
@@ -96,7 +96,7 @@ impl ::partyrs::__private::ReadMessage for Ask {
                 let mut __field0 = ::partyrs::__private::Entries::slot::<
                     Vec<Option<String>>,
                 >(&__entries, "names");
-                while let ::core::option::Option::Some(__key) = ::partyrs::__private::Entries::next_key(
+                while let ::core::option::Option::Some(__key) = ::partyrs::__private::Entries::next_plain_key(
                     &mut __entries,
                     &["names"],
                 )? {

@@ -27,12 +27,12 @@ impl ::partyrs::__private::ReadMessage for Join {
         mut __entries: ::partyrs::__private::Entries<'_, __M>,
     ) -> ::core::result::Result<Self, __M::Error>
     where
-        __M: ::partyrs::__private::serde::de::MapAccess<'__de>,
+        __M: ::partyrs::__private::Source<'__de>,
     {
         let mut __field0 = ::partyrs::__private::Entries::slot::<
             Option<String>,
         >(&__entries, "name");
-        while let ::core::option::Option::Some(__key) = ::partyrs::__private::Entries::next_key(
+        while let ::core::option::Option::Some(__key) = ::partyrs::__private::Entries::next_plain_key(
             &mut __entries,
             &["name"],
         )? {

@@ -35,7 +35,7 @@ where
         mut __entries: ::partyrs::__private::Entries<'_, __M>,
     ) -> ::core::result::Result<Self, __M::Error>
     where
-        __M: ::partyrs::__private::serde::de::MapAccess<'__de>,
+        __M: ::partyrs::__private::Source<'__de>,
     {
         let mut __field0 = ::partyrs::__private::Entries::slot::<
             Option<u8>,

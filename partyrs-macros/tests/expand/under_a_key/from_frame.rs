@@ -35,7 +35,7 @@ impl ::partyrs::__private::ReadMessage for Ask {
         mut __entries: ::partyrs::__private::Entries<'_, __M>,
     ) -> ::core::result::Result<Self, __M::Error>
     where
-        __M: ::partyrs::__private::serde::de::MapAccess<'__de>,
+        __M: ::partyrs::__private::Source<'__de>,
     {
         match __variant {
             0usize => {
@@ -51,7 +51,7 @@ impl ::partyrs::__private::ReadMessage for Ask {
                 let mut __field0 = ::partyrs::__private::Entries::slot::<
                     u8,
                 >(&__entries, "data");
-                while let ::core::option::Option::Some(__key) = ::partyrs::__private::Entries::next_key(
+                while let ::core::option::Option::Some(__key) = ::partyrs::__private::Entries::next_plain_key(
                     &mut __entries,
                     &["data"],
                 )? {
@@ -72,7 +72,7 @@ impl ::partyrs::__private::ReadMessage for Ask {
                 let mut __field0 = ::partyrs::__private::Entries::slot::<
                     (Point, Point),
                 >(&__entries, "data");
-                while let ::core::option::Option::Some(__key) = ::partyrs::__private::Entries::next_key(
+                while let ::core::option::Option::Some(__key) = ::partyrs::__private::Entries::next_plain_key(
                     &mut __entries,
                     &["data"],
                 )? {
@@ -96,14 +96,14 @@ impl ::partyrs::__private::ReadMessage for Ask {
         mut __entries: ::partyrs::__private::Entries<'_, __M>,
     ) -> ::core::result::Result<Self, __M::Error>
     where
-        __M: ::partyrs::__private::serde::de::MapAccess<'__de>,
+        __M: ::partyrs::__private::Source<'__de>,
     {
         match __variant {
             _ => {
                 let mut __field0 = ::partyrs::__private::Entries::slot::<
                     String,
                 >(&__entries, "text");
-                while let ::core::option::Option::Some(__key) = ::partyrs::__private::Entries::next_key(
+                while let ::core::option::Option::Some(__key) = ::partyrs::__private::Entries::next_plain_key(
                     &mut __entries,
                     &["text"],
                 )? {
