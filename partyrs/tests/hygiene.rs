@@ -259,6 +259,39 @@ fn a_message_may_be_declared_inside_a_function_or_by_a_macro() {
     comes_back(&Ask::Say { text: "hi".to_owned() });
 }
 
+/// The derive stands in the macro, and what it reads, types and rules, where the macro is called.
+#[test]
+fn a_macro_may_be_given_the_variants_of_a_message() {
+    macro_rules! message {
+        ($name:ident { $($variants:tt)* }) => {
+            #[derive(Clone, Debug, PartialEq, Reads, Writes)]
+            #[cfg_attr(feature = "protocol", derive(partyrs::Protocol))]
+            enum $name { $($variants)* }
+        };
+    }
+    message!(Ask {
+        Say {
+            #[frame(len(max = 5), bytes(min = 1), custom = "anything")]
+            text: String,
+            #[frame(default, range(max = 3), skip_serializing_if = "Option::is_none")]
+            count: Option<u8>,
+            #[frame(inner(len(max = 2)))]
+            words: Vec<String>,
+            #[frame(flatten)]
+            rest: std::collections::BTreeMap<String, u8>,
+        },
+        Map(std::collections::BTreeMap<String, u8>),
+        #[frame(binary)]
+        Raw(Vec<u8>),
+    });
+    fn anything(text: &str) -> std::result::Result<(), String> {
+        if text.is_empty() { Err("nothing".to_owned()) } else { Ok(()) }
+    }
+    comes_back(&Ask::Say { text: "hi".to_owned(), count: None, words: Vec::new(), rest: [].into() });
+    comes_back(&Ask::Map([("x".to_owned(), 1)].into()));
+    comes_back(&Ask::Raw(vec![1]));
+}
+
 #[test]
 fn a_message_with_methods_may_be_declared_by_a_macro() {
     macro_rules! declare {

@@ -7,7 +7,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::{Generics, Type, parse_quote, spanned::Spanned};
 
-use super::{add_bounds, generics_with_field_bounds, header, local, rules};
+use super::{add_bounds, generics_with_field_bounds, header, local, own, rules};
 use crate::{
     ast::{Body, Content, Field, Item, Keys, Part, Role, Tuple, Variant},
     attr::Standby,
@@ -126,7 +126,8 @@ fn parse_enum(keys: &Keys, variants: &[Variant<'_>]) -> TokenStream {
     match binary.and_then(|variant| Some((variant.ident, variant.payload()?))) {
         None => parse,
         Some((ident, ty)) => {
-            let bytes = quote_spanned!(ty.span()=> <#ty as ::core::convert::From<_>>::from(__bytes));
+            let bytes = own("__bytes");
+            let bytes = quote_spanned!(ty.span()=> <#ty as ::core::convert::From<_>>::from(#bytes));
             quote! {
                 match __frame {
                     ::partyrs::Frame::Binary(__bytes) => ::core::result::Result::Ok(Self::#ident(#bytes)),
@@ -219,8 +220,9 @@ fn read_variant(variant: &Variant<'_>, is_strict: bool) -> TokenStream {
         }
         Content::Fields(fields) => read_fields(&constructor, fields, false, is_strict),
         Content::Tuple(tuple) => {
+            let entries = own("__entries");
             let payloads = tuple.types().map(
-                |ty| quote_spanned!(ty.span()=> ::partyrs::__private::Entries::payload::<#ty>(__entries)?),
+                |ty| quote_spanned!(ty.span()=> ::partyrs::__private::Entries::payload::<#ty>(#entries)?),
             );
             quote!(::core::result::Result::Ok(#constructor(#(#payloads),*)))
         }
@@ -250,8 +252,9 @@ fn read_tuple(constructor: &TokenStream, tuple: &Tuple<'_>, key: &str, is_strict
         [ty] => (quote!(#ty), quote!(__field0)),
         _ => (quote!((#(#types,)*)), quote!(#(__field0.#places),*)),
     };
+    let entries = own("__entries");
     let slot =
-        quote_spanned!(tuple.values.span()=> ::partyrs::__private::Entries::slot::<#ty>(&__entries, #key));
+        quote_spanned!(tuple.values.span()=> ::partyrs::__private::Entries::slot::<#ty>(&#entries, #key));
     let read = read_keys(&[(key.to_owned(), 0)], is_strict);
     quote! {
         let mut __field0 = #slot;
@@ -312,12 +315,12 @@ fn read_fields(
     struct_has_default: bool,
     is_strict: bool,
 ) -> TokenStream {
-    let keys = keys(fields);
+    let (keys, entries) = (keys(fields), own("__entries"));
     let slots = fields.iter().enumerate().filter(|(_, field)| matches!(field.part, Part::Key)).map(
         |(index, Field { ty, name, .. })| {
             let (local, name) = (local(index), &name.text);
             let slot =
-                quote_spanned!(ty.span()=> ::partyrs::__private::Entries::slot::<#ty>(&__entries, #name));
+                quote_spanned!(ty.span()=> ::partyrs::__private::Entries::slot::<#ty>(&#entries, #name));
             quote!(let mut #local = #slot;)
         },
     );

@@ -7,7 +7,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{Generics, Type, ext::IdentExt, spanned::Spanned};
 
-use super::{generics_with_field_bounds, header, local};
+use super::{generics_with_field_bounds, header, local, own};
 use crate::ast::{Body, Content, Field, Item, Keys, Part, Role, Tuple, Variant};
 
 pub(crate) fn expand(item: &Item<'_>) -> TokenStream {
@@ -76,7 +76,7 @@ fn impl_write_message(item: &Item<'_>, generics: &Generics, arms: &TokenStream) 
 
 /// The match arm of one variant.
 fn write_variant(keys: &Keys, variant: &Variant<'_>) -> TokenStream {
-    let (ident, name) = (variant.ident, &variant.name.text);
+    let (ident, name, text) = (variant.ident, &variant.name.text, own("__text"));
     let tag = format!("{{{}:", json_string(&keys.tag));
     match &variant.role {
         Role::Binary(_) => return write_binary(variant),
@@ -98,7 +98,7 @@ fn write_variant(keys: &Keys, variant: &Variant<'_>) -> TokenStream {
             variant,
             tuple,
             &start,
-            &|ty, local| quote_spanned!(ty.span()=> ::partyrs::__private::Text::payload::<#ty>(&mut __text, #name, #local)?;),
+            &|ty, local| quote_spanned!(ty.span()=> ::partyrs::__private::Text::payload::<#ty>(&mut #text, #name, #local)?;),
         ),
         (Content::Tuple(tuple), Some(content)) => write_values(variant, tuple, &(start + &content)),
     }
@@ -107,8 +107,9 @@ fn write_variant(keys: &Keys, variant: &Variant<'_>) -> TokenStream {
 /// Bytes as they are.
 fn write_binary(variant: &Variant<'_>) -> TokenStream {
     let (ident, ty) = (variant.ident, variant.payload());
+    let bytes = local(0);
     let frame = quote_spanned! {ty.span()=>
-        ::partyrs::IntoFrame::into_frame(<#ty as ::core::clone::Clone>::clone(__field0))
+        ::partyrs::IntoFrame::into_frame(<#ty as ::core::clone::Clone>::clone(#bytes))
     };
     quote!(Self::#ident(__field0) => #frame,)
 }
@@ -152,7 +153,8 @@ fn write_tuple(
 
 /// One value as it is, several as a list.
 fn write_values(variant: &Variant<'_>, tuple: &Tuple<'_>, start: &str) -> TokenStream {
-    let write = |ty: &Type, local: &Ident| quote_spanned!(ty.span()=> ::partyrs::__private::Text::value::<#ty>(&mut __text, #local)?;);
+    let text = own("__text");
+    let write = |ty: &Type, local: &Ident| quote_spanned!(ty.span()=> ::partyrs::__private::Text::value::<#ty>(&mut #text, #local)?;);
     if tuple.values.unnamed.len() == 1 {
         return write_tuple(variant, tuple, start, &write);
     }
@@ -175,6 +177,7 @@ fn write_fields(pattern: &TokenStream, start: &str, fields: &[Field<'_>], end: &
     }
     let idents = written().map(|(_, field)| field.ident);
     let locals = written().map(|(index, _)| local(index));
+    let text = own("__text");
     let mut literal = Some(start.to_owned());
     let mut is_started = false;
     // Whether something surely stands between the brace and the next key.
@@ -184,7 +187,7 @@ fn write_fields(pattern: &TokenStream, start: &str, fields: &[Field<'_>], end: &
         let (ty, local) = (field.ty, local(index));
         let key = format!(",{}:", json_string(&field.name.text));
         let value =
-            quote_spanned!(ty.span()=> ::partyrs::__private::Text::value::<#ty>(&mut __text, #local)?;);
+            quote_spanned!(ty.span()=> ::partyrs::__private::Text::value::<#ty>(&mut #text, #local)?;);
         let write = match (&field.part, &field.skip_serializing_if, follows) {
             (Part::Key, None, Some(follows)) => {
                 let key = if follows { &key[..] } else { &key[1..] };
@@ -205,7 +208,7 @@ fn write_fields(pattern: &TokenStream, start: &str, fields: &[Field<'_>], end: &
             }
             (Part::Rest(_) | Part::Nothing, ..) => {
                 let name = field.ident.unraw().to_string();
-                quote_spanned!(ty.span()=> ::partyrs::__private::Text::payload::<#ty>(&mut __text, #name, #local)?;)
+                quote_spanned!(ty.span()=> ::partyrs::__private::Text::payload::<#ty>(&mut #text, #name, #local)?;)
             }
         };
         let is_certain = matches!((&field.part, &field.skip_serializing_if), (Part::Key, None));

@@ -14,7 +14,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use proc_macro2::{Group, Ident, TokenStream, TokenTree};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
 use syn::{DeriveInput, GenericParam, Generics, Type, parse_quote_spanned, spanned::Spanned};
 
@@ -103,6 +103,12 @@ fn without_self(tokens: TokenStream, item: &TokenStream) -> TokenStream {
 /// A name for the local variable of field number `index`.
 fn local(index: usize) -> Ident {
     format_ident!("__field{index}")
+}
+
+/// A name of the derive's own, for where rustc is to point at the user's tokens: those may come from a macro
+/// of the user's, in which a name that is written there would be another one.
+fn own(name: &str) -> Ident {
+    Ident::new(name, Span::call_site())
 }
 
 /// What stands above each impl.

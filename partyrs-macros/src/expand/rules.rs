@@ -5,7 +5,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{GenericArgument, PathArguments, Type, spanned::Spanned};
 
-use super::{add_bounds, header, local};
+use super::{add_bounds, header, local, own};
 use crate::{
     ast::{Body, Content, Field, Item, Part, Role, Variant},
     rule::{Bounds, Rule, RuleKind},
@@ -89,10 +89,11 @@ fn check(item: &Item<'_>, is_message: bool) -> Option<TokenStream> {
         }
         Body::Union(_) => None,
     };
+    let this = own("self");
     let whole = item
         .check
         .as_ref()
-        .map(|path| quote_spanned!(path.span()=> ::partyrs::__private::custom(#path(self))?;));
+        .map(|path| quote_spanned!(path.span()=> ::partyrs::__private::custom(#path(#this))?;));
     (fields.is_some() || whole.is_some()).then(|| quote!(#fields #whole ::core::result::Result::Ok(())))
 }
 
