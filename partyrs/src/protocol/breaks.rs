@@ -2,13 +2,20 @@
 //!
 //! One question answers both directions: can who reads by one schema read all that is written
 //! by another? Earlier clients write and today's rooms read; today's rooms write and earlier
-//! clients read. Schemas are compared by what they are made of, so where nothing is known of a pair of them
-//! they count as different: a break may be told that is none, never the other way round.
+//! clients read. A schema is taken apart into the forms that a value may have, and each form
+//! that is written must be one of those that are read. Where that is not known, they count as
+//! different: a break may be told that is none, never the other way round.
+//!
+//! The difficulty is that types hold themselves, and that which form is meant is often seen only
+//! far inside: a pair of schemas that is being compared counts as equal within itself, and each
+//! pair is answered once, as long as nothing that the answer rests on turns out wrong.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::mem;
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, json};
 
 use super::document::{CLIENT_MESSAGE, ROOM_MESSAGE, target};
 use super::messages::{ALIASES, BINARY};
@@ -31,112 +38,170 @@ impl Break {
         self.sender
     }
 
-    /// Where: the name of a message, and behind dots the keys, such as `say.text`.
+    /// Where: the name of a message, and behind dots the keys, such as `say.text`; behind a list stands
+    /// `[]`, and for keys without a name `*`.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 }
 
+/// In one line, whatever the names are.
 impl fmt::Display for Break {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = match self.sender {
             Sender::Client => "what clients send",
             Sender::Room => "what rooms send",
         };
-        write!(f, "{who}, `{}`: {}", self.path, self.change)
+        for letter in format!("{who}, `{}`: {}", self.path, self.change).chars() {
+            match letter.is_control() {
+                true => write!(f, "{}", letter.escape_default())?,
+                false => fmt::Write::write_char(f, letter)?,
+            }
+        }
+        Ok(())
     }
 }
 
 /// What breaks for clients of `earlier` if rooms speak `now`.
 pub(super) fn find(earlier: &Document, now: &Document) -> Vec<Break> {
+    let same = same_definitions(earlier, now);
     let mut breaks = Vec::new();
     for (sender, name, writer, reader) in
         [(Sender::Client, CLIENT_MESSAGE, earlier, now), (Sender::Room, ROOM_MESSAGE, now, earlier)]
     {
-        let mut reading = Reading { sender, writer, reader, within: BTreeSet::new(), found: Vec::new() };
+        let mut reading = Reading::new(sender, writer, reader, &same);
         reading.messages(writer.definition(name), reader.definition(name));
         breaks.append(&mut reading.found);
     }
     breaks
 }
 
+/// How deep values may lie in each other to be compared.
+const DEPTH_MAX: usize = 64;
+/// How many forms a value may have to be compared.
+const FORMS_MAX: usize = 1024;
+/// How many pairs of values are compared in one direction.
+const PAIRS_MAX: usize = 100_000;
+
 /// One who reads, by the schemas of a document, what another has written by those of another.
 struct Reading<'a> {
     sender: Sender,
     writer: &'a Document,
     reader: &'a Document,
-    /// Pairs of definitions that are being compared further out: types may hold themselves.
-    within: BTreeSet<(String, String)>,
+    /// Definitions that mean the same in both documents.
+    same: &'a BTreeSet<String>,
+    /// Schemas that were met, by their text.
+    ids: HashMap<String, usize>,
+    /// Pairs that are being compared further out.
+    within: BTreeSet<Pair>,
+    /// Pairs that were found to fit, and the same in the order in which they were.
+    fits: HashSet<Pair>,
+    trail: Vec<Pair>,
+    differs: HashSet<Pair>,
+    /// Where the breaks of a pair are told.
+    told: BTreeMap<Pair, String>,
+    pairs_count: usize,
+    /// Whether only the answer is wanted: the first break ends it.
+    is_trial: bool,
     found: Vec<Break>,
 }
 
-/// One of the forms that a value may have.
-#[derive(Debug)]
-struct Form {
-    keys: Map<String, Value>,
-}
+/// What is written, and what is read.
+type Pair = (usize, usize);
 
-/// What is known of an object's keys.
-#[derive(Debug, Default)]
-struct Keys {
-    named: Map<String, Value>,
-    required: BTreeSet<String>,
-    /// What all others are; `None` if nothing is said of them.
-    others: Option<Value>,
-}
+impl<'a> Reading<'a> {
+    fn new(sender: Sender, writer: &'a Document, reader: &'a Document, same: &'a BTreeSet<String>) -> Self {
+        Self {
+            sender,
+            writer,
+            reader,
+            same,
+            ids: HashMap::new(),
+            within: BTreeSet::new(),
+            fits: HashSet::new(),
+            trail: Vec::new(),
+            differs: HashSet::new(),
+            told: BTreeMap::new(),
+            pairs_count: 0,
+            is_trial: false,
+            found: Vec::new(),
+        }
+    }
 
-impl Reading<'_> {
     fn messages(&mut self, written: &Value, read: &Value) {
-        let tag = |schema: &Value| schema["discriminator"]["propertyName"].as_str().map(str::to_owned);
-        let (is_empty, tags) = (is_never(written), [tag(written), tag(read)]);
-        if written.get(BINARY).is_some() && read.get(BINARY).is_none() {
-            self.tell(
-                "binary frames",
-                match self.sender {
-                    Sender::Client => "rooms no longer take them; clients that send them get an error",
-                    Sender::Room => "they are new; earlier clients do not expect them",
-                },
-            );
+        let is_client = self.sender == Sender::Client;
+        match (written.get(BINARY).is_some(), read.get(BINARY).is_some()) {
+            (true, false) if is_client => {
+                self.tell("binary frames", "rooms no longer take them; clients that send them get an error");
+            }
+            (true, false) => self.tell("binary frames", "they are new; earlier clients do not expect them"),
+            (false, true) if !is_client => {
+                self.tell("binary frames", "rooms no longer send them; earlier clients may wait for them");
+            }
+            _ => {}
         }
-        let before = if self.sender == Sender::Client { written } else { read };
-        if is_empty && (self.sender == Sender::Client || is_never(read)) {
-            return;
-        }
-        if tags[0] != tags[1] && !is_never(before) {
-            let (now, then) = match self.sender {
-                Sender::Client => (&tags[1], &tags[0]),
-                Sender::Room => (&tags[0], &tags[1]),
-            };
-            let text = |tag: &Option<String>| {
-                tag.as_ref().map_or("no tag".to_owned(), |tag| format!("the tag `{tag}`"))
-            };
-            self.tell("every message", format!("it has {} now, and had {}", text(now), text(then)));
-            return;
-        }
-        let Some(tag) = &tags[0] else {
-            self.value("", written, read);
-            return;
-        };
-        let [writes, reads] = [forms(written, self.writer), forms(read, self.reader)]
-            .map(|forms| forms.into_iter().map(|form| (form.names(tag), form)).collect::<Vec<_>>());
-        for (names, form) in &writes {
-            let Some(name) = names.first() else { continue };
-            match reads.iter().find(|(known, _)| known.contains(name)) {
-                Some((_, known)) => self.form(name, form, known),
-                None => self.tell(
-                    name,
+        let [tag, read_tag] =
+            [written, read].map(|schema| schema["discriminator"]["propertyName"].as_str().map(str::to_owned));
+        let (writes, reads) = (is_some(written), is_some(read));
+        match (&tag, &read_tag) {
+            _ if !writes && (is_client || !reads) => {}
+            (Some(tag), Some(read_tag)) if tag == read_tag => self.tagged(tag, written, read),
+            // Who has no messages has no tag.
+            (Some(tag), _) if !reads => self.tagged(tag, written, &Value::Bool(false)),
+            (_, Some(tag)) if !writes => self.tagged(tag, &Value::Bool(false), read),
+            (None, None) if !writes => {
+                self.tell("", "rooms no longer send any; earlier clients may wait for them");
+            }
+            (None, None) => self.value("", written, read),
+            _ => {
+                let text = |tag: &Option<String>| {
+                    tag.as_ref().map_or("no tag".to_owned(), |tag| format!("the tag `{tag}`"))
+                };
+                let [was, is] = if is_client { [&tag, &read_tag] } else { [&read_tag, &tag] }.map(text);
+                self.tell(
+                    "",
                     match self.sender {
-                        Sender::Client => "rooms no longer know it; clients that send it get an error",
-                        Sender::Room => "it is new; earlier clients do not know it",
+                        Sender::Client => format!(
+                            "it has {is} now, and had {was}; clients that send the earlier one get an error"
+                        ),
+                        Sender::Room => {
+                            format!("it has {is} now, and had {was}, by which earlier clients know it")
+                        }
                     },
-                ),
+                );
+            }
+        }
+    }
+
+    /// Messages that the same tag tells apart.
+    fn tagged(&mut self, tag: &str, written: &Value, read: &Value) {
+        let [writes, reads] = [written, read].map(|schema| messages(schema, tag));
+        for (names, message) in &writes {
+            for (index, name) in names.iter().enumerate() {
+                match (reads.iter().find(|(known, _)| knows(self.sender, known, name)), index) {
+                    (Some((_, known)), _) => self.value(name, message, known),
+                    (None, 0) if self.sender == Sender::Client => {
+                        self.tell(name, "rooms no longer know it; clients that send it get an error");
+                    }
+                    (None, 0) => self.tell(name, "it is new; earlier clients do not know it"),
+                    (None, _) if self.sender == Sender::Client => {
+                        let other = format!(
+                            "rooms no longer know its other name {name:?}; clients that use it get an error"
+                        );
+                        self.tell(names.first().unwrap_or(name), other);
+                    }
+                    (None, _) => {}
+                }
+                // What rooms send has one name.
+                if self.sender == Sender::Room {
+                    break;
+                }
             }
         }
         if self.sender == Sender::Room {
-            for (names, _) in &reads {
-                let Some(name) = names.first() else { continue };
-                if !writes.iter().any(|(written, _)| written.contains(name)) {
+            for name in reads.iter().filter_map(|(names, _)| names.first()) {
+                if !writes.iter().any(|(written, _)| written.first() == Some(name)) {
                     self.tell(name, "rooms no longer send it; earlier clients may wait for it");
                 }
             }
@@ -145,195 +210,221 @@ impl Reading<'_> {
 
     /// Any value that is written by `written` is to be one that `read` describes.
     fn value(&mut self, path: &str, written: &Value, read: &Value) {
-        let pair = [written, read].map(|schema| schema.get("$ref").and_then(Value::as_str));
-        let pair = match pair {
-            [Some(written), Some(read)] => Some((written.to_owned(), read.to_owned())),
-            _ => None,
-        };
-        if let Some(pair) = &pair
-            && !self.within.insert(pair.clone())
-        {
+        let is_answered = self.is_trial && !self.found.is_empty();
+        if is_answered || (written == read && refers_only_to(written, self.same)) {
             return;
         }
-        let (writes, reads) = (forms(written, self.writer), forms(read, self.reader));
+        let pair = (self.id(written), self.id(read));
+        if self.within.contains(&pair) || self.fits.contains(&pair) {
+            return;
+        }
+        if self.is_trial && self.differs.contains(&pair) {
+            return self.tell(path, "");
+        }
+        let refers = !refers_only_to(written, &BTreeSet::new()) && !refers_only_to(read, &BTreeSet::new());
+        if let Some(first) = self.told.get(&pair).filter(|_| !self.is_trial) {
+            let same = format!("the same as at `{first}`");
+            return self.tell(path, same);
+        }
+        self.pairs_count += 1;
+        if self.within.len() >= DEPTH_MAX || self.pairs_count > PAIRS_MAX {
+            return self.tell(path, "it has changed, and is too large to say whether that breaks anything");
+        }
+        let (found, trail) = (self.found.len(), self.trail.len());
+        self.within.insert(pair);
+        self.forms(path, written, read);
+        self.within.remove(&pair);
+        if self.found.len() == found {
+            self.fits.insert(pair);
+            self.trail.push(pair);
+            return;
+        }
+        self.forget(trail);
+        self.differs.insert(pair);
+        if refers && !self.is_trial {
+            self.told.insert(pair, path.to_owned());
+        }
+    }
+
+    /// What was found since then may rest on what has turned out wrong.
+    fn forget(&mut self, trail: usize) {
+        for pair in self.trail.drain(trail..) {
+            self.fits.remove(&pair);
+        }
+    }
+
+    fn id(&mut self, schema: &Value) -> usize {
+        let next = self.ids.len();
+        *self.ids.entry(schema.to_string()).or_insert(next)
+    }
+
+    fn forms(&mut self, path: &str, written: &Value, read: &Value) {
+        let forms = (forms(written, self.writer), forms(read, self.reader));
+        let (Some(writes), Some(reads)) = forms else {
+            return self
+                .tell(path, "it has changed, and has too many forms to say whether that breaks anything");
+        };
         match (&writes[..], &reads[..]) {
             ([written], [read]) => self.form(path, written, read),
-            _ => {
-                for form in &writes {
-                    self.one_of(path, form, &reads);
-                }
-            }
-        }
-        if let Some(pair) = pair {
-            self.within.remove(&pair);
+            _ => writes.iter().for_each(|form| self.one_of(path, form, &reads)),
         }
     }
 
     /// One of the forms that are read is to be this one.
     fn one_of(&mut self, path: &str, written: &Form, reads: &[Form]) {
-        let mut nearest: Option<Vec<Break>> = None;
-        for read in reads {
-            let mut trial = Reading {
-                sender: self.sender,
-                writer: self.writer,
-                reader: self.reader,
-                within: self.within.clone(),
-                found: Vec::new(),
+        if reads.iter().any(|read| self.fits(written, read)) {
+            return;
+        }
+        let like = reads.iter().filter(|read| !self.is_trial && written.is_like(read));
+        if let Some(read) = like.min_by_key(|read| Reverse(written.shared_count(read))) {
+            let path = match written.tags().next() {
+                Some((key, name)) => format!("{path}[{key}={name}]"),
+                None => path.to_owned(),
             };
-            trial.form(path, written, read);
-            if trial.found.is_empty() {
-                return;
-            }
-            let is_like = written.is_like(read, self.writer, self.reader);
-            if is_like && nearest.as_ref().is_none_or(|nearest| trial.found.len() < nearest.len()) {
-                nearest = Some(trial.found);
-            }
+            return self.form(&path, written, read);
         }
-        match nearest {
-            Some(breaks) => self.found.extend(breaks),
-            None => {
-                let form = written.to_string();
-                self.tell(
-                    path,
-                    match self.sender {
-                        Sender::Client => {
-                            format!("it can no longer be {form}; clients that send that are refused")
-                        }
-                        Sender::Room => format!("it may be {form} now; earlier clients do not expect that"),
-                    },
-                );
-            }
+        let named = reads.iter().filter(|read| written.only.is_none() && read.only.is_some());
+        let named: Vec<_> = named.filter(|read| read.kind == written.kind).map(ToString::to_string).collect();
+        let named = named.join(", ");
+        self.tell(
+            path,
+            match (self.sender, named.is_empty()) {
+                (Sender::Client, true) => format!("it can no longer be {written}; clients that send that are refused"),
+                (Sender::Client, false) => {
+                    format!("it can no longer be {written} other than {named}; clients that send others are refused")
+                }
+                (Sender::Room, true) => format!("it may be {written} now; earlier clients do not expect that"),
+                (Sender::Room, false) => {
+                    format!("it may be {written} other than {named} now; earlier clients do not expect others")
+                }
+            },
+        );
+    }
+
+    fn fits(&mut self, written: &Form, read: &Form) -> bool {
+        let trail = self.trail.len();
+        let found = mem::take(&mut self.found);
+        let was_trial = mem::replace(&mut self.is_trial, true);
+        self.form("", written, read);
+        self.is_trial = was_trial;
+        let fits = mem::replace(&mut self.found, found).is_empty();
+        if !fits {
+            self.forget(trail);
         }
+        fits
     }
 
     fn form(&mut self, path: &str, written: &Form, read: &Form) {
-        if let Some(value) = written.keys.get("const") {
-            if !read.takes(value) {
-                self.differs(path, written, read);
-            }
-            return;
-        }
-        if read.keys.contains_key("const") {
+        let is_kind = match (written.kind.as_deref(), read.kind.as_deref()) {
+            (_, None) | (Some("integer"), Some("number")) => true,
+            (written, read) => written == read,
+        };
+        let is_one = match (&written.only, &read.only) {
+            (Some(value), _) => read.takes(value),
+            (None, only) => only.is_none(),
+        };
+        if !is_kind || !is_one {
             return self.differs(path, written, read);
         }
-        match (written.kind(), read.kind()) {
-            (_, None) if !read.says_keys() => return,
-            (Some("integer"), Some("number")) => {}
-            (written_kind, read_kind) if written_kind == read_kind => {}
-            _ => return self.differs(path, written, read),
+        for (word, rule) in read.rules.difference(&written.rules) {
+            self.tell(
+                path,
+                match (self.sender, word.as_str()) {
+                    (Sender::Client, "uniqueItems") => {
+                        "items that it has twice count once now; what clients say by them is lost".to_owned()
+                    }
+                    (Sender::Room, "uniqueItems") => {
+                        "it may have the same item twice now; earlier clients do not expect that".to_owned()
+                    }
+                    (Sender::Client, _) => {
+                        format!("it has the {word} {rule} now; clients that send others are refused")
+                    }
+                    (Sender::Room, _) => {
+                        format!("it need not have the {word} {rule} any more, on which earlier clients count")
+                    }
+                },
+            );
+        }
+        if written.only.is_some() {
+            return;
         }
         self.limits(path, written, read);
-        for word in ["pattern", "format"] {
-            let is_number = matches!(read.kind(), Some("integer" | "number"));
-            let [old, new] = [&written.keys, &read.keys].map(|keys| keys.get(word));
-            if let Some(new) = new.filter(|new| !(is_number || old == Some(*new))) {
-                let new = new.clone();
-                self.tell(
-                    path,
-                    match self.sender {
-                        Sender::Client => {
-                            format!("it has the {word} {new} now; clients that send others are refused")
-                        }
-                        Sender::Room => format!(
-                            "it need not have the {word} {new} any more, on which earlier clients count"
-                        ),
-                    },
-                );
-            }
+        if written.may_be("array") && read.may_be("array") {
+            self.list(path, written, read);
         }
-        match read.kind() {
-            Some("array") => self.list(path, written, read),
-            Some("object") | None => self.object(path, written, read),
-            _ => {}
+        if written.may_be("object") && read.may_be("object") {
+            self.object(path, written, read);
         }
     }
 
     fn limits(&mut self, path: &str, written: &Form, read: &Form) {
-        for (word, is_least) in [
-            ("minimum", true),
-            ("maximum", false),
-            ("exclusiveMinimum", true),
-            ("exclusiveMaximum", false),
-            ("minLength", true),
-            ("maxLength", false),
-            ("minItems", true),
-            ("maxItems", false),
-            ("minProperties", true),
-            ("maxProperties", false),
-            (MIN_BYTES, true),
-            (MAX_BYTES, false),
-        ] {
-            let Some(reads) = read.limit(word) else { continue };
-            // No text, list or object has less than nothing.
-            if is_least && word != "minimum" && word != "exclusiveMinimum" && reads == 0.0 {
+        for (word, limit) in &read.limits {
+            let Some(Limit { is_least, of }) = Limit::of(word) else { continue };
+            let writes = written.limits.get(word);
+            if writes
+                .is_some_and(|writes| if is_least { at_most(limit, writes) } else { at_most(writes, limit) })
+            {
                 continue;
             }
-            let writes = written.limit(word);
-            let fits = writes.is_some_and(|writes| if is_least { writes >= reads } else { writes <= reads });
-            if !fits {
-                let [writes, reads] = [written, read].map(|form| form.limit_text(word));
-                let word = word.trim_start_matches("x-");
-                self.tell(path, match self.sender {
-                    Sender::Client => format!("`{word}` is {reads} now, and was {writes}; what is beyond is refused"),
-                    Sender::Room => format!("`{word}` is {writes} now, and was {reads}; earlier clients expect no more than that"),
-                });
-            }
+            let is_one = limit.as_u64() == Some(1);
+            let of = if is_one { of.trim_end_matches('s') } else { of };
+            let (beyond, expect) = match (word.as_str(), is_least, of) {
+                ("exclusiveMinimum", ..) => (format!("{limit} or less"), "less"),
+                ("exclusiveMaximum", ..) => (format!("{limit} or more"), "more"),
+                (_, true, "") => (format!("less than {limit}"), "less"),
+                (_, true, _) => (format!("fewer than {limit}{of}"), "fewer"),
+                (_, false, _) => (format!("more than {limit}{of}"), "more"),
+            };
+            let (be, is) = if of.is_empty() { ("be", "is") } else { ("have", "are") };
+            let was =
+                writes.map_or("there was no limit".to_owned(), |writes| format!("the limit was {writes}"));
+            self.tell(
+                path,
+                match self.sender {
+                    Sender::Client => format!("{beyond} {is} refused now; {was}"),
+                    Sender::Room => {
+                        format!("it may {be} {beyond} now; earlier clients expect no {expect}")
+                    }
+                },
+            );
         }
     }
 
     fn list(&mut self, path: &str, written: &Form, read: &Form) {
-        let items = format!("{path}[]");
         let any = Value::Bool(true);
-        let [writes, reads] =
-            [written, read].map(|form| form.keys.get("prefixItems").and_then(Value::as_array));
-        let [rest, read_rest] = [written, read].map(|form| form.keys.get("items").unwrap_or(&any));
-        match (writes, reads) {
-            (None, None) => self.value(&items, rest, read_rest),
-            (Some(writes), None) => writes.iter().for_each(|item| self.value(&items, item, read_rest)),
-            (Some(writes), Some(reads)) if writes.len() == reads.len() => {
-                for (index, (written, read)) in writes.iter().zip(reads).enumerate() {
-                    self.value(&format!("{path}[{index}]"), written, read);
-                }
-            }
-            _ => self.differs(path, written, read),
+        let item = |form: &Form, index: usize| {
+            form.first.get(index).or(form.rest.as_ref()).cloned().unwrap_or_else(|| any.clone())
+        };
+        let fixed = written.first.len().max(read.first.len());
+        let most = written.limits.get("maxItems").and_then(Number::as_u64).unwrap_or(u64::MAX);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        for index in 0..fixed.min(most) {
+            self.value(&format!("{path}[{index}]"), &item(written, index), &item(read, index));
+        }
+        if most > fixed {
+            self.value(&format!("{path}[]"), &item(written, fixed), &item(read, fixed));
         }
     }
 
     fn object(&mut self, path: &str, written: &Form, read: &Form) {
-        let (writes, reads) = (Keys::of(&written.keys, self.writer), Keys::of(&read.keys, self.reader));
+        let place = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         let mut met = BTreeSet::new();
-        for (name, value) in &writes.named {
-            let place = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            let known = reads.named.get_key_value(name).or_else(|| {
-                reads.named.iter().find(|(_, schema)| aliases(schema).any(|alias| alias == name))
-            });
-            match (known, &reads.others) {
-                (Some((known, schema)), _) => {
-                    if writes.required.contains(name) {
-                        met.insert(known.clone());
-                    }
-                    self.value(&place, value, schema);
-                }
-                (None, Some(Value::Bool(false))) => self.tell(
-                    &place,
-                    match self.sender {
-                        Sender::Client => "rooms no longer know it; clients that send it get an error",
-                        Sender::Room => "it is new; earlier clients take no other keys than they know",
-                    },
-                ),
-                (None, Some(others)) => self.value(&place, value, others),
-                (None, None) if self.sender == Sender::Client => {
-                    self.tell(&place, "rooms no longer read it; what clients say there is lost");
-                }
-                (None, None) => {}
+        for (name, value) in &written.named {
+            if *value == false {
+                continue;
             }
+            if let Some(known) = read.name_of(name) {
+                if written.required.contains(name) {
+                    met.insert(known);
+                }
+                self.aliases(&place(name), value, known, read);
+            }
+            self.key(&place(name), name, value, read);
         }
-        for name in reads.required.difference(&met) {
-            let place = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            let is_known = writes.named.contains_key(name);
+        for name in read.required.iter().filter(|name| !met.contains(name.as_str())) {
             self.tell(
-                &place,
-                match (self.sender, is_known) {
+                &place(name),
+                match (self.sender, written.named.contains_key(name)) {
                     (Sender::Client, true) => "it is required now; clients that leave it out are refused",
                     (Sender::Client, false) => {
                         "it is new and required; clients that do not know it are refused"
@@ -343,10 +434,96 @@ impl Reading<'_> {
                 },
             );
         }
-        let others = format!("{path}.*");
-        match (&writes.others, &reads.others) {
-            (Some(Value::Bool(false)) | None, _) | (_, None) => {}
-            (Some(writes), Some(reads)) => self.value(&others, writes, reads),
+        // Keys that have no name where they are written may be one of those where they are read.
+        for (name, value) in read.named.iter().filter(|(name, _)| !written.named.contains_key(*name)) {
+            for writes in written.unnamed(name) {
+                self.value(&place(name), writes, value);
+            }
+        }
+        self.others(&place("*"), written, read);
+    }
+
+    /// What is written under this key.
+    fn key(&mut self, place: &str, name: &str, value: &Value, read: &Form) {
+        if let Some(known) = read.name_of(name) {
+            return self.value(place, value, &read.named[known]);
+        }
+        let reads: Vec<_> = read.unnamed(name).collect();
+        let is_lost = reads.is_empty() || reads.iter().all(|schema| **schema == false);
+        match (self.sender, read.others.is_some()) {
+            (Sender::Client, false) if is_lost => {
+                self.tell(place, "rooms no longer read it; what clients say there is lost");
+            }
+            (Sender::Client, true) if is_lost => {
+                self.tell(place, "rooms no longer know it; clients that send it get an error");
+            }
+            // A client is to ignore what it does not know.
+            (Sender::Room, _) if is_lost => {}
+            _ => reads.into_iter().for_each(|schema| self.value(place, value, schema)),
+        }
+    }
+
+    /// The other names of a key must still be names of the same one.
+    fn aliases(&mut self, place: &str, value: &Value, known: &str, read: &Form) {
+        let is_client = self.sender == Sender::Client;
+        for alias in aliases(value).filter(|_| is_client) {
+            if read.name_of(alias) != Some(known) {
+                let other =
+                    format!("rooms no longer know its other name {alias:?}; what clients say there is lost");
+                self.tell(place, other);
+            }
+        }
+    }
+
+    /// Keys that have no name on either side.
+    fn others(&mut self, place: &str, written: &Form, read: &Form) {
+        let any = Value::Bool(true);
+        let closed = Value::Bool(false);
+        for (pattern, value) in &written.patterns {
+            let known = read.patterns.get(pattern).or_else(|| {
+                let is_unsigned = pattern == UNSIGNED;
+                read.patterns.get(SIGNED).filter(|_| is_unsigned)
+            });
+            match (known, &read.others) {
+                (Some(known), _) => self.value(place, value, known),
+                (None, Some(others)) => self.more(place, value, others),
+                (None, None) if self.sender == Sender::Client => {
+                    self.tell(place, "rooms no longer read other keys; what clients say there is lost");
+                }
+                (None, None) => {}
+            }
+        }
+        let writes = match self.sender {
+            // Rooms write what they know.
+            Sender::Room => written.others.as_ref().unwrap_or(&closed),
+            // Who knows no other keys may send some all the same, since they are ignored.
+            Sender::Client => written.others.as_ref().unwrap_or(&any),
+        };
+        if *writes == false {
+            return;
+        }
+        for (_, value) in read.patterns.iter().filter(|(pattern, _)| !written.patterns.contains_key(*pattern))
+        {
+            self.value(place, writes, value);
+        }
+        match &read.others {
+            Some(others) => self.more(place, writes, others),
+            None if self.sender == Sender::Client && written.others.is_some() => {
+                self.tell(place, "rooms no longer read other keys; what clients say there is lost");
+            }
+            None => {}
+        }
+    }
+
+    fn more(&mut self, place: &str, writes: &Value, reads: &Value) {
+        match (*reads == false, self.sender) {
+            (true, Sender::Client) => {
+                self.tell(place, "other keys are refused now; clients that send some get an error");
+            }
+            (true, Sender::Room) => {
+                self.tell(place, "there may be other keys now; earlier clients do not expect them");
+            }
+            (false, _) => self.value(place, writes, reads),
         }
     }
 
@@ -364,239 +541,509 @@ impl Reading<'_> {
 
     fn tell(&mut self, path: &str, change: impl Into<String>) {
         let path = if path.is_empty() { "every message" } else { path };
-        self.found.push(Break { sender: self.sender, path: path.to_owned(), change: change.into() });
+        let found = Break { sender: self.sender, path: path.to_owned(), change: change.into() };
+        if !self.found.contains(&found) {
+            self.found.push(found);
+        }
     }
 }
 
+/// One of the forms that a value may have: all that is said of it at once.
+#[derive(Debug, Clone, Default)]
+struct Form {
+    /// As JSON Schema names it; `None` if it may be of any.
+    kind: Option<String>,
+    /// The one value that it may be.
+    only: Option<Value>,
+    limits: BTreeMap<String, Number>,
+    /// All else that is asked of it, which can only be the same or not: word and value.
+    rules: BTreeSet<(String, String)>,
+    named: BTreeMap<String, Value>,
+    required: BTreeSet<String>,
+    /// Keys that are told by a regular expression.
+    patterns: BTreeMap<String, Value>,
+    /// What all other keys are; `None` if nothing is said of them.
+    others: Option<Value>,
+    /// Of a list, what comes first.
+    first: Vec<Value>,
+    /// And what then.
+    rest: Option<Value>,
+}
+
+/// Keys that are whole numbers, as schemars writes it.
+const UNSIGNED: &str = r"^\d+$";
+const SIGNED: &str = r"^-?\d+$";
+
+/// Words that ask nothing of a value, and those that [`collect`] and [`Form::of`] know.
+const KNOWN: [&str; 29] = [
+    ALIASES,
+    BINARY,
+    "$comment",
+    "$defs",
+    "$id",
+    "$ref",
+    "$schema",
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "const",
+    "default",
+    "deprecated",
+    "description",
+    "discriminator",
+    "enum",
+    "examples",
+    "items",
+    "not",
+    "oneOf",
+    "patternProperties",
+    "prefixItems",
+    "properties",
+    "readOnly",
+    "required",
+    "title",
+    "type",
+    "unevaluatedProperties",
+    "writeOnly",
+];
+
 impl Form {
-    /// The values of the tag by which the reader knows this message.
-    fn names(&self, tag: &str) -> Vec<String> {
-        let schema = &self.keys.get("properties").map_or(&Value::Null, |properties| &properties[tag]);
-        let name = schema.get("const").and_then(Value::as_str);
-        name.into_iter().chain(aliases(schema)).map(str::to_owned).collect()
+    fn of_kind(kind: &Value) -> Self {
+        Self { kind: kind.as_str().map(str::to_owned), ..Self::default() }
     }
 
-    fn kind(&self) -> Option<&str> {
-        self.keys.get("type").and_then(Value::as_str)
+    fn of_value(value: &Value) -> Self {
+        let kind = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(number) if integer(number).is_some() => "integer",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        Self { only: Some(value.clone()), ..Self::of_kind(&kind.into()) }
     }
 
-    fn says_keys(&self) -> bool {
-        ["properties", "allOf", "not"].iter().any(|word| self.keys.contains_key(*word))
+    /// It is known only that it is the same as what has the same text.
+    fn unknown(schema: &Value) -> Self {
+        Self { rules: BTreeSet::from([("schema".to_owned(), schema.to_string())]), ..Self::default() }
     }
 
-    /// Whether a value is one of this form, as far as `const` and `type` tell.
-    fn takes(&self, value: &Value) -> bool {
-        if let Some(only) = self.keys.get("const") {
-            return only == value || aliases_of(&self.keys).any(|alias| value == alias);
+    /// What is said beside the words that join schemas.
+    fn of(words: &Map<String, Value>) -> Self {
+        let kind = words.get("type").filter(|kind| kind.is_string()).unwrap_or(&Value::Null);
+        let mut form = Self::of_kind(kind);
+        let format = words.get("format").and_then(Value::as_str).unwrap_or_default();
+        for (word, limit) in limits_of(format) {
+            form.limits.insert(word.to_owned(), limit);
         }
-        match (self.kind(), value) {
-            (None, _)
-            | (Some("null"), Value::Null)
-            | (Some("boolean"), Value::Bool(_))
-            | (Some("number"), Value::Number(_)) => true,
-            (Some("string"), Value::String(_)) => {
-                !self.keys.contains_key("pattern") && !self.keys.contains_key("format")
+        for (word, value) in words {
+            match (Limit::of(word), value) {
+                (Some(limit), Value::Number(number)) => {
+                    // No text, list or object has less than nothing.
+                    if !limit.is_least || limit.of.is_empty() || number.as_f64() != Some(0.0) {
+                        form.limits.insert(word.clone(), number.clone());
+                    }
+                }
+                _ if KNOWN.contains(&word.as_str()) || (word == "format" && is_number_format(format)) => {}
+                _ if word == "uniqueItems" && *value == false => {}
+                _ => {
+                    form.rules.insert((word.clone(), value.to_string()));
+                }
             }
-            (Some("integer"), Value::Number(number)) => number.is_i64() || number.is_u64(),
-            _ => false,
         }
+        let object = |word: &str| words.get(word).and_then(Value::as_object).into_iter().flatten();
+        let array = |word: &str| words.get(word).and_then(Value::as_array).into_iter().flatten();
+        form.named = object("properties").map(|(name, value)| (name.clone(), value.clone())).collect();
+        form.patterns =
+            object("patternProperties").map(|(name, value)| (name.clone(), value.clone())).collect();
+        form.required = array("required").filter_map(Value::as_str).map(str::to_owned).collect();
+        form.others = words.get("additionalProperties").cloned();
+        form.first = array("prefixItems").cloned().collect();
+        form.rest = words.get("items").cloned();
+        form
+    }
+
+    /// What is of both forms; `None` if nothing is.
+    fn meet(&self, other: &Self) -> Option<Self> {
+        let kind = match (self.kind.as_deref(), other.kind.as_deref()) {
+            (Some("integer"), Some("number")) | (Some("number"), Some("integer")) => Some("integer"),
+            (Some(one), Some(other)) if one != other => return None,
+            (one, other) => one.or(other),
+        };
+        let only = match (&self.only, &other.only) {
+            (Some(one), Some(other)) if one != other => return None,
+            (one, other) => one.as_ref().or(other.as_ref()),
+        };
+        let mut met = self.clone();
+        met.kind = kind.map(str::to_owned);
+        met.only = only.cloned();
+        for (word, limit) in &other.limits {
+            let is_least = Limit::of(word).is_some_and(|limit| limit.is_least);
+            let mine = met.limits.entry(word.clone()).or_insert_with(|| limit.clone());
+            if at_most(mine, limit) == is_least {
+                *mine = limit.clone();
+            }
+        }
+        met.rules.extend(other.rules.iter().cloned());
+        met.required.extend(other.required.iter().cloned());
+        for (name, value) in &mut met.named {
+            let others = other.named.get(name).into_iter();
+            let unnamed = other.unnamed(name).filter(|_| !other.named.contains_key(name));
+            others.chain(unnamed).for_each(|other| *value = both(value, other));
+        }
+        for (name, value) in other.named.iter().filter(|(name, _)| !self.named.contains_key(*name)) {
+            let value = self.unnamed(name).fold(value.clone(), |value, mine| both(&value, mine));
+            met.named.insert(name.clone(), value);
+        }
+        for (pattern, value) in &mut met.patterns {
+            if let Some(other) = other.patterns.get(pattern).or(other.others.as_ref()) {
+                *value = both(value, other);
+            }
+        }
+        for (pattern, value) in
+            other.patterns.iter().filter(|(pattern, _)| !self.patterns.contains_key(*pattern))
+        {
+            let value = self.others.iter().fold(value.clone(), |value, mine| both(&value, mine));
+            met.patterns.insert(pattern.clone(), value);
+        }
+        met.say_others(other.others.as_ref());
+        let both_items = |index: usize| {
+            let items = [self, other].map(|form| form.first.get(index).or(form.rest.as_ref()));
+            items.into_iter().flatten().fold(Value::Bool(true), |item, other| both(&item, other))
+        };
+        met.first = (0..self.first.len().max(other.first.len())).map(both_items).collect();
+        met.rest = match (&self.rest, &other.rest) {
+            (Some(mine), Some(other)) => Some(both(mine, other)),
+            (mine, other) => mine.as_ref().or(other.as_ref()).cloned(),
+        };
+        let lacks = |name: &String| met.named.get(name).is_some_and(|value| *value == false);
+        let is_possible = met.only.as_ref().is_none_or(|only| met.allows(only));
+        (is_possible && !met.required.iter().any(lacks)).then_some(met)
+    }
+
+    fn say_others(&mut self, others: Option<&Value>) {
+        self.others = match (&self.others, others) {
+            (Some(mine), Some(others)) => Some(both(mine, others)),
+            (mine, others) => mine.as_ref().or(others).cloned(),
+        };
+    }
+
+    fn may_be(&self, kind: &str) -> bool {
+        self.kind.as_deref().is_none_or(|mine| mine == kind)
+    }
+
+    /// The key that this is a name of.
+    fn name_of(&self, name: &str) -> Option<&str> {
+        let by_alias = || self.named.iter().find(|(_, schema)| aliases(schema).any(|alias| alias == name));
+        let (name, _) = self.named.get_key_value(name).or_else(by_alias)?;
+        Some(name)
+    }
+
+    /// What is said of a key that has no name here. A pattern that is not known may be one of it, or not.
+    fn unnamed(&self, name: &str) -> impl Iterator<Item = &Value> {
+        let digits = name.strip_prefix('-').unwrap_or(name);
+        let is_signed = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let is_unsigned = is_signed && digits.len() == name.len();
+        let matches = move |pattern: &str| match pattern {
+            SIGNED => Some(is_signed),
+            UNSIGNED => Some(is_unsigned),
+            _ => None,
+        };
+        let is_matched = self.patterns.keys().any(|pattern| matches(pattern) == Some(true));
+        let patterns = self.patterns.iter().filter(move |(pattern, _)| matches(pattern) != Some(false));
+        patterns.map(|(_, value)| value).chain(self.others.as_ref().filter(|_| !is_matched))
+    }
+
+    /// Whether it is one of this form; its kind is.
+    fn takes(&self, value: &Value) -> bool {
+        match &self.only {
+            Some(only) => only == value,
+            None => !value.is_array() && !value.is_object() && self.allows(value),
+        }
+    }
+
+    /// Whether it is within the limits.
+    fn allows(&self, value: &Value) -> bool {
+        let fits = |least: &str, most: &str, count: Number| {
+            self.limits.get(least).is_none_or(|least| at_most(least, &count))
+                && self.limits.get(most).is_none_or(|most| at_most(&count, most))
+        };
+        let exceeds = |word: &str, number: &Number| {
+            self.limits.get(word).is_none_or(|limit| at_most(limit, number) != at_most(number, limit))
+        };
+        match value {
+            Value::Number(number) => {
+                fits("minimum", "maximum", number.clone())
+                    && exceeds("exclusiveMinimum", number)
+                    && exceeds("exclusiveMaximum", number)
+                    && fits("exclusiveMinimum", "exclusiveMaximum", number.clone())
+            }
+            Value::String(text) => {
+                fits("minLength", "maxLength", text.chars().count().into())
+                    && fits(MIN_BYTES, MAX_BYTES, text.len().into())
+            }
+            _ => true,
+        }
+    }
+
+    /// The keys by whose value one tells such forms apart.
+    fn tags(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.named.iter().filter_map(|(name, value)| Some((name, value.get("const")?)))
     }
 
     /// Whether it makes sense to say in what the two differ.
-    fn is_like(&self, other: &Self, mine: &Document, others: &Document) -> bool {
-        if self.keys.contains_key("const") || self.kind() != other.kind() {
+    fn is_like(&self, other: &Self) -> bool {
+        if self.only.is_some() || other.only.is_some() || self.kind.is_none() || self.kind != other.kind {
             return false;
         }
-        if self.kind() != Some("object") {
-            return true;
-        }
-        // Of variants with a tag of their own, those with the same tag.
-        let [mine, others] = [Keys::of(&self.keys, mine), Keys::of(&other.keys, others)];
-        let tags = |keys: &Keys| -> Vec<(String, Value)> {
-            let named = keys
-                .named
-                .iter()
-                .filter_map(|(name, value)| Some((name.clone(), value.get("const")?.clone())));
-            named.collect()
-        };
-        let (tags, other_tags) = (tags(&mine), tags(&others));
-        match tags.is_empty() && other_tags.is_empty() {
-            true => mine.named.keys().eq(others.named.keys()),
-            false => tags == other_tags,
-        }
+        let is_object = self.kind.as_deref() == Some("object");
+        !is_object
+            || (self.tags().eq(other.tags()) && (self.named.is_empty() || self.shared_count(other) > 0))
     }
 
-    /// A limit that is said, or that the format of a number has.
-    fn limit(&self, word: &str) -> Option<f64> {
-        let said = self.keys.get(word).and_then(Value::as_f64);
-        let format = self.keys.get("format").and_then(Value::as_str).unwrap_or_default();
-        said.or_else(|| match (word, format) {
-            ("minimum", "int32") => Some(i32::MIN.into()),
-            ("maximum", "int32") => Some(i32::MAX.into()),
-            ("maximum", "uint32") => Some(u32::MAX.into()),
-            ("minimum", "int64" | "int") => Some(-(2_f64.powi(63))),
-            ("maximum", "int64" | "int") => Some(2_f64.powi(63)),
-            ("maximum", "uint64" | "uint") => Some(2_f64.powi(64)),
-            ("minimum", "int128") => Some(-(2_f64.powi(127))),
-            ("maximum", "int128") => Some(2_f64.powi(127)),
-            ("maximum", "uint128") => Some(2_f64.powi(128)),
-            _ => None,
-        })
-    }
-
-    fn limit_text(&self, word: &str) -> String {
-        let by_format = || self.limit(word).and_then(Number::from_f64).map(Value::Number);
-        self.keys
-            .get(word)
-            .cloned()
-            .or_else(by_format)
-            .map_or("not there".to_owned(), |limit| limit.to_string())
+    fn shared_count(&self, other: &Self) -> usize {
+        self.named.keys().filter(|name| other.named.contains_key(*name)).count()
     }
 }
 
 /// In a few words.
 impl fmt::Display for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(value) = self.keys.get("const") {
+        if let Some(value) = &self.only {
             return write!(f, "{value}");
         }
-        match (self.kind(), self.keys.get("format").and_then(Value::as_str)) {
-            (Some("null"), _) => f.write_str("null"),
-            (Some("array"), _) => f.write_str("a list"),
-            (Some("object"), _) => {
-                let named = self.keys.get("properties").and_then(Value::as_object);
-                let tag =
-                    named.into_iter().flatten().find_map(|(name, value)| Some((name, value.get("const")?)));
-                match tag {
-                    Some((name, value)) => write!(f, "an object with {name:?}: {value}"),
-                    None => f.write_str("an object"),
+        match self.kind.as_deref() {
+            None if self.rules.is_empty() => f.write_str("anything"),
+            None => f.write_str("something else"),
+            Some("null") => f.write_str("null"),
+            Some("integer") => f.write_str("an integer"),
+            Some("array") => f.write_str("a list"),
+            Some("object") => match (self.tags().next(), self.required.first()) {
+                (Some((name, value)), _) => write!(f, "an object with {name:?}: {value}"),
+                (None, Some(name)) => write!(f, "an object with {name:?}"),
+                (None, None) => f.write_str("an object"),
+            },
+            Some(kind) => write!(f, "a {kind}"),
+        }
+    }
+}
+
+/// What a word limits.
+struct Limit {
+    is_least: bool,
+    /// What is counted, behind a space; nothing, if it is the number itself.
+    of: &'static str,
+}
+
+impl Limit {
+    fn of(word: &str) -> Option<Self> {
+        let (is_least, of) = match word {
+            "minimum" | "exclusiveMinimum" => (true, ""),
+            "maximum" | "exclusiveMaximum" => (false, ""),
+            "minLength" => (true, " characters"),
+            "maxLength" => (false, " characters"),
+            "minItems" => (true, " items"),
+            "maxItems" => (false, " items"),
+            "minProperties" => (true, " keys"),
+            "maxProperties" => (false, " keys"),
+            MIN_BYTES => (true, " bytes"),
+            MAX_BYTES => (false, " bytes"),
+            _ => return None,
+        };
+        Some(Self { is_least, of })
+    }
+}
+
+fn is_number_format(format: &str) -> bool {
+    matches!(format, "float" | "double") || !limits_of(format).is_empty()
+}
+
+/// The limits that the format of a number has, and that are not said. Floats of every size read all numbers.
+fn limits_of(format: &str) -> Vec<(&'static str, Number)> {
+    let power = |exponent: i32| Number::from_f64(2_f64.powi(exponent));
+    let (least, most): (Option<Number>, Option<Number>) = match format {
+        "int8" => (Some(i8::MIN.into()), Some(i8::MAX.into())),
+        "int16" => (Some(i16::MIN.into()), Some(i16::MAX.into())),
+        "int32" => (Some(i32::MIN.into()), Some(i32::MAX.into())),
+        "int64" | "int" => (Some(i64::MIN.into()), Some(i64::MAX.into())),
+        "int128" => (Number::from_f64(-(2_f64.powi(127))), power(127)),
+        "uint8" => (Some(0.into()), Some(u8::MAX.into())),
+        "uint16" => (Some(0.into()), Some(u16::MAX.into())),
+        "uint32" => (Some(0.into()), Some(u32::MAX.into())),
+        "uint64" | "uint" => (Some(0.into()), Some(u64::MAX.into())),
+        "uint128" => (Some(0.into()), power(128)),
+        _ => (None, None),
+    };
+    [("minimum", least), ("maximum", most)]
+        .into_iter()
+        .filter_map(|(word, limit)| Some((word, limit?)))
+        .collect()
+}
+
+fn at_most(one: &Number, other: &Number) -> bool {
+    match (integer(one), integer(other)) {
+        (Some(one), Some(other)) => one <= other,
+        _ => one.as_f64().zip(other.as_f64()).is_some_and(|(one, other)| one <= other),
+    }
+}
+
+/// The number, if it is a whole one; exactly, where floats are not.
+fn integer(number: &Number) -> Option<i128> {
+    let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+    let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 2_f64.powi(126));
+    #[expect(clippy::cast_possible_truncation, reason = "it is a whole number, and not too large")]
+    whole.or_else(|| float.map(|float| float as i128))
+}
+
+/// The forms that a value may have, one by one; `None` if there are too many.
+fn forms(schema: &Value, document: &Document) -> Option<Vec<Form>> {
+    collect(schema, document, &mut Vec::new())
+}
+
+fn collect<'a>(schema: &'a Value, document: &'a Document, within: &mut Vec<&'a str>) -> Option<Vec<Form>> {
+    let words = match schema {
+        Value::Object(words) => words,
+        Value::Bool(true) => return Some(vec![Form::default()]),
+        Value::Bool(false) => return Some(Vec::new()),
+        _ => return Some(vec![Form::unknown(schema)]),
+    };
+    let mut forms = vec![Form::of(words)];
+    let array = |word: &str| words.get(word).and_then(Value::as_array);
+    if let Some(kinds) = array("type") {
+        forms = meet(&forms, &kinds.iter().map(Form::of_kind).collect::<Vec<_>>())?;
+    }
+    if let Some(value) = words.get("const") {
+        forms = meet(&forms, &[Form::of_value(value)])?;
+    }
+    if let Some(values) = array("enum") {
+        forms = meet(&forms, &values.iter().map(Form::of_value).collect::<Vec<_>>())?;
+    }
+    if let Some(reference) = words.get("$ref") {
+        let name = reference.as_str().and_then(target);
+        let known =
+            name.filter(|name| !within.contains(name)).and_then(|name| Some((name, document.find(name)?)));
+        let target = match known {
+            Some((name, schema)) => {
+                within.push(name);
+                let forms = collect(schema, document, within);
+                within.pop();
+                forms?
+            }
+            None => vec![Form::unknown(reference)],
+        };
+        forms = meet(&forms, &target)?;
+    }
+    for schema in array("allOf").into_iter().flatten() {
+        forms = meet(&forms, &collect(schema, document, within)?)?;
+    }
+    for choices in ["oneOf", "anyOf"].into_iter().filter_map(array) {
+        let choices: Option<Vec<_>> =
+            choices.iter().map(|choice| collect(choice, document, within)).collect();
+        forms = meet(&forms, &choices?.concat())?;
+    }
+    if let Some(others) = words.get("unevaluatedProperties") {
+        forms.iter_mut().for_each(|form| form.say_others(Some(others)));
+    }
+    match words.get("not") {
+        None => {}
+        Some(not) if *not == true || *not == json!({}) => forms.clear(),
+        Some(not) => forms.iter_mut().for_each(|form| {
+            form.rules.insert(("not".to_owned(), not.to_string()));
+        }),
+    }
+    Some(forms)
+}
+
+/// What is of a form of each.
+fn meet(forms: &[Form], others: &[Form]) -> Option<Vec<Form>> {
+    if forms.len() * others.len() > FORMS_MAX {
+        return None;
+    }
+    let pairs = forms.iter().flat_map(|form| others.iter().map(move |other| form.meet(other)));
+    Some(pairs.flatten().collect())
+}
+
+/// What is one of both.
+fn both(one: &Value, other: &Value) -> Value {
+    if one == other || *other == true {
+        return one.clone();
+    }
+    match (one, other) {
+        (Value::Bool(false), _) | (_, Value::Bool(false)) => false.into(),
+        (Value::Bool(true), _) => other.clone(),
+        _ => {
+            let parts = |schema: &Value| match schema.as_object() {
+                Some(words) if words.len() == 1 => words.get("allOf").and_then(Value::as_array).cloned(),
+                _ => None,
+            };
+            let mut all = parts(one).unwrap_or_else(|| vec![one.clone()]);
+            for part in parts(other).unwrap_or_else(|| vec![other.clone()]) {
+                if !all.contains(&part) {
+                    all.push(part);
                 }
             }
-            (Some(kind), Some(format)) => write!(f, "a {kind} ({format})"),
-            (Some("integer"), None) => f.write_str("an integer"),
-            (Some(kind), None) => write!(f, "a {kind}"),
-            (None, _) if self.keys.contains_key("not") => f.write_str("nothing"),
-            (None, _) => f.write_str("anything"),
+            json!({ "allOf": all })
         }
     }
 }
 
-impl Keys {
-    fn of(schema: &Map<String, Value>, document: &Document) -> Self {
-        let mut keys = Self::default();
-        keys.add(schema, document, 0);
-        keys
-    }
+/// The messages of a direction, by their names, without the tag.
+fn messages(schema: &Value, tag: &str) -> Vec<(Vec<String>, Value)> {
+    let messages = schema["oneOf"].as_array().into_iter().flatten();
+    let named = messages.map(|message| {
+        let name = &message["properties"][tag];
+        let names = name["const"].as_str().into_iter().chain(aliases(name)).map(str::to_owned).collect();
+        let mut message = message.clone();
+        if let Some(keys) = message.get_mut("properties").and_then(Value::as_object_mut) {
+            keys.remove(tag);
+        }
+        if let Some(required) = message.get_mut("required").and_then(Value::as_array_mut) {
+            required.retain(|key| *key != tag);
+        }
+        (names, message)
+    });
+    named.collect()
+}
 
-    fn add(&mut self, schema: &Map<String, Value>, document: &Document, depth: usize) {
-        if let Some(named) = schema.get("properties").and_then(Value::as_object) {
-            self.named.extend(named.clone());
-        }
-        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-        self.required.extend(required.filter_map(Value::as_str).map(str::to_owned));
-        if let Some(others) = schema.get("additionalProperties") {
-            self.others = Some(others.clone()).filter(|others| *others != true);
-        }
-        // An object that holds itself among its own keys has no end, so there is none.
-        let all = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
-        for part in all.filter(|_| depth < DEPTH_MAX) {
-            if let Some(part) = resolve(part, document).as_object() {
-                self.add(part, document, depth + 1);
-            }
+fn knows(sender: Sender, known: &[String], name: &String) -> bool {
+    match sender {
+        Sender::Client => known.contains(name),
+        Sender::Room => known.first() == Some(name),
+    }
+}
+
+/// Whether there are messages.
+fn is_some(schema: &Value) -> bool {
+    schema.get("not").is_none_or(|not| *not != json!({}))
+}
+
+/// Definitions that are the same in both, and refer to such only.
+fn same_definitions(one: &Document, other: &Document) -> BTreeSet<String> {
+    let equal = one.definitions().filter(|(name, schema)| other.find(name) == Some(*schema));
+    let mut same: BTreeSet<String> = equal.map(|(name, _)| name.clone()).collect();
+    loop {
+        let count = same.len();
+        let kept = same.iter().filter(|name| refers_only_to(one.definition(name), &same));
+        same = kept.cloned().collect();
+        if same.len() == count {
+            return same;
         }
     }
 }
 
-/// How far references are followed that lead to references.
-const DEPTH_MAX: usize = 16;
-
-/// The forms that a value may have, one by one.
-fn forms(schema: &Value, document: &Document) -> Vec<Form> {
-    let mut forms = Vec::new();
-    collect(schema, document, 0, &mut forms);
-    forms
-}
-
-fn collect(schema: &Value, document: &Document, depth: usize, forms: &mut Vec<Form>) {
-    let schema = resolve(schema, document);
-    let Some(keys) = schema.as_object() else {
-        if schema != false {
-            forms.push(Form { keys: Map::new() });
-        }
-        return;
-    };
-    if is_never(&schema) {
-        return;
+fn refers_only_to(schema: &Value, names: &BTreeSet<String>) -> bool {
+    match schema {
+        Value::Object(words) => words.iter().all(|(word, value)| match value {
+            Value::String(to) if word == "$ref" => target(to).is_some_and(|name| names.contains(name)),
+            value => refers_only_to(value, names),
+        }),
+        Value::Array(values) => values.iter().all(|value| refers_only_to(value, names)),
+        _ => true,
     }
-    for word in ["oneOf", "anyOf"] {
-        let Some(choices) = keys.get(word).and_then(Value::as_array).filter(|_| depth < DEPTH_MAX) else {
-            continue;
-        };
-        // What stands beside the choices holds for each of them.
-        let mut beside = keys.clone();
-        for word in [word, "description", "title", "default", "discriminator"] {
-            beside.remove(word);
-        }
-        for choice in choices {
-            let choice = resolve(choice, document);
-            let mut choice = choice.as_object().cloned().unwrap_or_default();
-            for (word, value) in &beside {
-                join(&mut choice, word, value);
-            }
-            collect(&choice.into(), document, depth + 1, forms);
-        }
-        return;
-    }
-    if let Some(values) = keys.get("enum").and_then(Value::as_array) {
-        let constant = |value: &Value| Form { keys: Map::from_iter([("const".to_owned(), value.clone())]) };
-        return forms.extend(values.iter().map(constant));
-    }
-    if let Some(kinds) = keys.get("type").and_then(Value::as_array) {
-        return forms.extend(kinds.iter().map(|kind| {
-            let mut keys = keys.clone();
-            keys.insert("type".to_owned(), kind.clone());
-            Form { keys }
-        }));
-    }
-    forms.push(Form { keys: keys.clone() });
-}
-
-/// Adds what another schema says by this word.
-fn join(schema: &mut Map<String, Value>, word: &str, value: &Value) {
-    match (schema.get_mut(word), value) {
-        (Some(Value::Object(mine)), Value::Object(others)) => mine.extend(others.clone()),
-        (Some(Value::Array(mine)), Value::Array(others)) => mine.extend(others.iter().cloned()),
-        (Some(_), _) => {}
-        (None, value) => {
-            schema.insert(word.to_owned(), value.clone());
-        }
-    }
-}
-
-/// The schema, or what it refers to, with what stands beside the reference.
-fn resolve(schema: &Value, document: &Document) -> Value {
-    let mut schema = schema.clone();
-    for _ in 0..DEPTH_MAX {
-        let Some(name) = schema.get("$ref").and_then(Value::as_str).and_then(target) else { break };
-        let mut resolved = document.definition(name).clone();
-        if let (Some(resolved), Some(beside)) = (resolved.as_object_mut(), schema.as_object()) {
-            for (word, value) in beside.iter().filter(|(word, _)| *word != "$ref") {
-                resolved.insert(word.clone(), value.clone());
-            }
-        }
-        schema = resolved;
-    }
-    schema
-}
-
-fn is_never(schema: &Value) -> bool {
-    *schema == false || schema.get("not").is_some_and(|not| not.as_object().is_some_and(Map::is_empty))
 }
 
 fn aliases(schema: &Value) -> impl Iterator<Item = &str> {
-    schema.as_object().into_iter().flat_map(aliases_of)
-}
-
-fn aliases_of(schema: &Map<String, Value>) -> impl Iterator<Item = &str> {
     schema.get(ALIASES).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }

@@ -79,11 +79,23 @@ impl Document {
         let party = schema["title"].as_str().ok_or_else(|| DocumentError("it has no `title`".to_owned()))?;
         let party = PartyName::new(party).map_err(|error| DocumentError(error.to_string()))?;
         for name in [CLIENT_MESSAGE, ROOM_MESSAGE] {
-            if schema["$defs"].get(name).is_none() {
+            let Some(Value::Object(messages)) = schema["$defs"].get(name) else {
                 return Err(DocumentError(format!("it has no definition of `{name}`")));
+            };
+            let Some(tag) = messages.get("discriminator") else { continue };
+            let tag = tag["propertyName"].as_str().unwrap_or_default();
+            let mut messages = messages.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+            if !messages.all(|message| message["properties"][tag]["const"].is_string()) {
+                return Err(DocumentError(format!(
+                    "one of the messages in `{name}` does not say its `{tag}`"
+                )));
             }
         }
-        Ok(Self { party, schema })
+        let document = Self { party, schema };
+        match document.missing(&document.schema) {
+            Some(to) => Err(DocumentError(format!("it refers to `{to}`, of which it has no definition"))),
+            None => Ok(document),
+        }
     }
 
     /// The party's name.
@@ -123,12 +135,33 @@ impl Document {
         breaks::find(earlier, self)
     }
 
+    /// What this part of it refers to without having it.
+    fn missing<'a>(&self, schema: &'a Value) -> Option<&'a str> {
+        match schema {
+            Value::Object(keys) => keys.iter().find_map(|(key, value)| match value {
+                Value::String(to) if key == "$ref" => {
+                    let is_known = target(to).is_some_and(|name| self.find(name).is_some());
+                    (!is_known).then_some(to.as_str())
+                }
+                // Values, and no schemas.
+                _ if ["const", "default", "enum", "examples"].contains(&key.as_str()) => None,
+                value => self.missing(value),
+            }),
+            Value::Array(values) => values.iter().find_map(|value| self.missing(value)),
+            _ => None,
+        }
+    }
+
     pub(super) fn definitions(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.schema["$defs"].as_object().into_iter().flatten()
     }
 
     pub(super) fn definition(&self, name: &str) -> &Value {
         &self.schema["$defs"][name]
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Value> {
+        self.schema["$defs"].get(name)
     }
 }
 

@@ -184,7 +184,9 @@ impl Message<'_> {
     /// Another value of the tag that a client may use for it.
     #[must_use]
     pub fn alias(mut self, name: &str) -> Self {
-        self.draft.aliases.push(name.to_owned());
+        if self.messages.sender == Sender::Client {
+            self.draft.aliases.push(name.to_owned());
+        }
         self
     }
 
