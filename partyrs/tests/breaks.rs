@@ -1,7 +1,6 @@
 //! What a change to messages breaks, and for whom, in the words that a person reads.
 
 #![cfg(feature = "protocol")]
-#![expect(dead_code, reason = "the types are only described")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -1,7 +1,6 @@
 //! The files beside the code, in real folders: what becomes of them, and what a person is told.
 
 #![cfg(feature = "protocol")]
-#![expect(dead_code, reason = "the types are only described")]
 
 use std::fs;
 use std::path::Path;

@@ -922,9 +922,9 @@ fn collect<'a>(schema: &'a Value, document: &'a Document, within: &mut Vec<&'a s
     }
     if let Some(reference) = words.get("$ref") {
         let name = reference.as_str().and_then(target);
-        let known =
-            name.filter(|name| !within.contains(name)).and_then(|name| Some((name, document.find(name)?)));
-        let target = match known {
+        let target = match name.and_then(|name| Some((name, document.find(name)?))) {
+            // What may be itself adds nothing to what it may be.
+            Some((name, _)) if within.contains(&name) => Vec::new(),
             Some((name, schema)) => {
                 within.push(name);
                 let forms = collect(schema, document, within);

@@ -79,9 +79,10 @@ impl Document {
         let party = schema["title"].as_str().ok_or_else(|| DocumentError("it has no `title`".to_owned()))?;
         let party = PartyName::new(party).map_err(|error| DocumentError(error.to_string()))?;
         for name in [CLIENT_MESSAGE, ROOM_MESSAGE] {
-            let Some(Value::Object(messages)) = schema["$defs"].get(name) else {
+            let messages = &schema["$defs"][name];
+            if !messages.is_object() && !messages.is_boolean() {
                 return Err(DocumentError(format!("it has no definition of `{name}`")));
-            };
+            }
             let Some(tag) = messages.get("discriminator") else { continue };
             let tag = tag["propertyName"].as_str().unwrap_or_default();
             let mut messages = messages.get("oneOf").and_then(Value::as_array).into_iter().flatten();
