@@ -9,4 +9,7 @@ fn each_mistake_is_one_error_at_the_wrong_token() {
     if cfg!(feature = "pattern") {
         cases.compile_fail("tests/ui/pattern/*.rs");
     }
+    if cfg!(feature = "protocol") {
+        cases.compile_fail("tests/ui/protocol/*.rs");
+    }
 }

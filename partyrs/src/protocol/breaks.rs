@@ -902,7 +902,7 @@ fn forms(schema: &Value, document: &Document) -> Option<Vec<Form>> {
     collect(schema, document, &mut Vec::new())
 }
 
-fn collect<'a>(schema: &'a Value, document: &'a Document, within: &mut Vec<&'a str>) -> Option<Vec<Form>> {
+fn collect(schema: &Value, document: &Document, within: &mut Vec<String>) -> Option<Vec<Form>> {
     let words = match schema {
         Value::Object(words) => words,
         Value::Bool(true) => return Some(vec![Form::default()]),
@@ -922,10 +922,10 @@ fn collect<'a>(schema: &'a Value, document: &'a Document, within: &mut Vec<&'a s
     }
     if let Some(reference) = words.get("$ref") {
         let name = reference.as_str().and_then(target);
-        let target = match name.and_then(|name| Some((name, document.find(name)?))) {
+        let target = match name.and_then(|name| Some((document.find(&name)?, name.into_owned()))) {
             // What may be itself adds nothing to what it may be.
-            Some((name, _)) if within.contains(&name) => Vec::new(),
-            Some((name, schema)) => {
+            Some((_, name)) if within.contains(&name) => Vec::new(),
+            Some((schema, name)) => {
                 within.push(name);
                 let forms = collect(schema, document, within);
                 within.pop();
@@ -1036,7 +1036,7 @@ fn same_definitions(one: &Document, other: &Document) -> BTreeSet<String> {
 fn refers_only_to(schema: &Value, names: &BTreeSet<String>) -> bool {
     match schema {
         Value::Object(words) => words.iter().all(|(word, value)| match value {
-            Value::String(to) if word == "$ref" => target(to).is_some_and(|name| names.contains(name)),
+            Value::String(to) if word == "$ref" => target(to).is_some_and(|name| names.contains(&*name)),
             value => refers_only_to(value, names),
         }),
         Value::Array(values) => values.iter().all(|value| refers_only_to(value, names)),

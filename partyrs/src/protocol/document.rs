@@ -1,8 +1,10 @@
 //! Both directions of a party's protocol as one JSON Schema.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::{Break, Protocol, Sender, breaks, messages, typescript};
@@ -53,10 +55,12 @@ impl Document {
             room.message(ERROR, messages::describe_error);
         }
         let [mut client, mut room] = [client.into_schema(), room.into_schema()].map(Direction::new);
-        client.step_aside(&room.definitions, "Input");
+        let names = || room.definitions.keys().chain(client.definitions.keys()).cloned().collect();
+        let plain = renames(&names(), |name| Some(plain(name)).filter(|plain| plain != name));
         for direction in [&mut client, &mut room] {
-            direction.rename(|name| RESERVED.contains(&name).then(|| format!("{name}_")));
+            direction.rename(&plain);
         }
+        client.step_aside(&room.definitions, "Input");
         let mut definitions = room.definitions;
         definitions.extend(client.definitions);
         definitions.insert(CLIENT_MESSAGE.to_owned(), client.messages);
@@ -141,7 +145,7 @@ impl Document {
         match schema {
             Value::Object(keys) => keys.iter().find_map(|(key, value)| match value {
                 Value::String(to) if key == "$ref" => {
-                    let is_known = target(to).is_some_and(|name| self.find(name).is_some());
+                    let is_known = target(to).is_some_and(|name| self.find(&name).is_some());
                     (!is_known).then_some(to.as_str())
                 }
                 // Values, and no schemas.
@@ -172,27 +176,42 @@ impl fmt::Display for Document {
     }
 }
 
-/// Names that the TypeScript module uses for something else.
-const RESERVED: [&str; 18] = [
-    CLIENT_MESSAGE,
-    ROOM_MESSAGE,
-    "ArrayBuffer",
-    "ArrayBufferView",
-    "Blob",
-    "Connection",
-    "Event",
-    "Extract",
-    "JSON",
-    "Map",
-    "MessageEvent",
-    "PartySocket",
-    "PartySocketOptions",
-    "Set",
-    "Uint8Array",
-    "connect",
-    "parse",
-    "Object",
-];
+/// Names that the TypeScript module uses for something else, and those that no type may have there.
+const RESERVED: &str = "
+    ArrayBuffer ArrayBufferView Blob ClientMessage Connection Event Extract JSON Map MessageEvent Object PartySocket
+    PartySocketOptions ReadonlySet RoomMessage Set Uint8Array connect parse
+    any bigint boolean never null number object string symbol undefined unknown void
+    await break case catch class const continue debugger default delete do else enum export extends false finally
+    for function if implements import in instanceof interface let new package private protected public return
+    static super switch this throw true try typeof var while with yield
+";
+
+/// A name that a type may have in TypeScript.
+fn plain(name: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphabetic() || letter.is_ascii_digit() || letter == '_';
+    let mut plain: String = name.chars().map(|letter| if is_plain(letter) { letter } else { '_' }).collect();
+    if plain.is_empty() || plain.starts_with(|first: char| first.is_ascii_digit()) {
+        plain.insert(0, '_');
+    }
+    if RESERVED.split_whitespace().any(|reserved| reserved == plain) {
+        plain.push('_');
+    }
+    plain
+}
+
+/// New names for those of `names` that need one; each stays one of its own.
+fn renames(names: &BTreeSet<String>, new_name: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
+    let mut taken = names.clone();
+    let mut renamed = BTreeMap::new();
+    for name in names {
+        let Some(mut new_name) = new_name(name) else { continue };
+        while !taken.insert(new_name.clone()) {
+            new_name.push('_');
+        }
+        renamed.insert(name.clone(), new_name);
+    }
+    renamed
+}
 
 /// The messages of one direction, and the types of their values.
 struct Direction {
@@ -221,27 +240,19 @@ impl Direction {
             }
             different = found;
         }
-        self.rename(|name| different.contains(name).then(|| format!("{name}{suffix}")));
+        let names = self.definitions.keys().chain(others.keys()).cloned().collect();
+        self.rename(&renames(&names, |name| different.contains(name).then(|| format!("{name}{suffix}"))));
     }
 
-    fn rename(&mut self, new_name: impl Fn(&str) -> Option<String>) {
-        let taken: BTreeSet<String> = self.definitions.keys().cloned().collect();
-        let mut renamed = BTreeMap::new();
-        for name in &taken {
-            let Some(mut new_name) = new_name(name) else { continue };
-            while taken.contains(&new_name) {
-                new_name.push('_');
-            }
-            renamed.insert(name.clone(), new_name);
-        }
+    fn rename(&mut self, renamed: &BTreeMap<String, String>) {
         let definitions = std::mem::take(&mut self.definitions).into_iter();
         self.definitions = definitions
             .map(|(name, mut schema)| {
-                point_to(&mut schema, &renamed);
+                point_to(&mut schema, renamed);
                 (renamed.get(&name).cloned().unwrap_or(name), schema)
             })
             .collect();
-        point_to(&mut self.messages, &renamed);
+        point_to(&mut self.messages, renamed);
     }
 }
 
@@ -275,7 +286,7 @@ fn say_what_integers_hold(schema: &mut Value) {
 fn refers_to(schema: &Value, names: &BTreeSet<String>) -> bool {
     match schema {
         Value::Object(keys) => keys.iter().any(|(key, value)| match value {
-            Value::String(to) if key == "$ref" => target(to).is_some_and(|name| names.contains(name)),
+            Value::String(to) if key == "$ref" => target(to).is_some_and(|name| names.contains(&*name)),
             value => refers_to(value, names),
         }),
         Value::Array(values) => values.iter().any(|value| refers_to(value, names)),
@@ -289,8 +300,11 @@ fn point_to(schema: &mut Value, renamed: &BTreeMap<String, String>) {
             for (key, value) in keys {
                 match value {
                     Value::String(to) if key == "$ref" => {
-                        if let Some(name) = target(to).and_then(|name| renamed.get(name)) {
-                            *to = format!("#/$defs/{name}");
+                        if let Some(name) = target(to).and_then(|name| renamed.get(&*name)) {
+                            *to = format!(
+                                "{DEFINITIONS}{}",
+                                utf8_percent_encode(name, NON_ALPHANUMERIC_OR_LINE)
+                            );
                         }
                     }
                     value => point_to(value, renamed),
@@ -302,7 +316,12 @@ fn point_to(schema: &mut Value, renamed: &BTreeMap<String, String>) {
     }
 }
 
-/// The definition to which a reference refers.
-pub(super) fn target(reference: &str) -> Option<&str> {
-    reference.strip_prefix("#/$defs/")
+/// What stands before the name of a definition, where something refers to it.
+const DEFINITIONS: &str = "#/$defs/";
+const NON_ALPHANUMERIC_OR_LINE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_');
+
+/// The definition to which a reference refers. A reference is a URI, so its letters may stand there encoded.
+pub(super) fn target(reference: &str) -> Option<Cow<'_, str>> {
+    let name = percent_decode_str(reference.strip_prefix(DEFINITIONS)?).decode_utf8().ok()?;
+    if name.contains('~') { Some(name.replace("~1", "/").replace("~0", "~").into()) } else { Some(name) }
 }

@@ -334,7 +334,19 @@ impl Object {
 
     /// The keys of `schema` too. By a reference where that says the same; an object that
     /// says something of keys which it does not name must not be asked about the tag.
-    fn spread(&mut self, schema: Schema, generator: &SchemaGenerator) {
+    fn spread(&mut self, mut schema: Schema, generator: &SchemaGenerator) {
+        if let Some(within) = within_option(schema.as_value()).cloned() {
+            match generator.contract().is_serialize() {
+                // Without it, its keys are not written.
+                true => return self.all_of.push(json!({ "anyOf": [within, {}] })),
+                // Its keys are read as if it were there.
+                false => schema = Schema::try_from(within).unwrap_or_default(),
+            }
+        }
+        if let Some(Value::Array(kinds)) = schema.get_mut("type") {
+            kinds.retain(|kind| kind != "null");
+            schema.remove("required");
+        }
         let target = resolve(schema.as_value(), generator);
         let says_of_others = target.get("additionalProperties").is_some_and(|others| *others != true);
         let is_nothing = kinds(target, generator)[..] == ["null"];
@@ -376,6 +388,14 @@ impl Object {
             self.schema.insert("additionalProperties".to_owned(), false.into());
         }
         self.schema.into()
+    }
+}
+
+/// What is in an option, if the schema is of one that is not written out.
+fn within_option(schema: &Value) -> Option<&Value> {
+    match schema.get("anyOf").and_then(Value::as_array).map(Vec::as_slice) {
+        Some([within, nothing]) if nothing["type"] == "null" => Some(within),
+        _ => None,
     }
 }
 

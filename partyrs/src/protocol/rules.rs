@@ -1,8 +1,11 @@
 //! Rules for values, in the words of JSON Schema.
 
+use std::borrow::Cow;
+
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Number, Value};
 
+use super::document::target;
 use crate::__private::{RuleSink, Step, ToldRule};
 
 /// How few bytes a string may have in UTF-8, for which JSON Schema has no word.
@@ -146,9 +149,7 @@ pub(super) fn resolve<'a>(schema: &'a Value, generator: &'a SchemaGenerator) -> 
 
 /// The definition to which a schema refers.
 fn definition_of(schema: &Value) -> Option<String> {
-    let name = schema.get("$ref")?.as_str()?.strip_prefix("#/$defs/")?;
-    let name = percent_encoding::percent_decode_str(name).decode_utf8().ok()?;
-    Some(name.replace("~1", "/").replace("~0", "~"))
+    schema.get("$ref")?.as_str().and_then(target).map(Cow::into_owned)
 }
 
 /// The types that a value may have, besides `null` where there are others.

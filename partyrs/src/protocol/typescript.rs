@@ -225,7 +225,7 @@ fn print_type(schema: &Value, depth: usize) -> String {
     // What stands side by side holds together.
     let mut parts = Vec::new();
     if let Some(name) = keys.get("$ref").and_then(Value::as_str).and_then(target) {
-        parts.push(type_name(name));
+        parts.push(type_name(&name));
     }
     for word in ["oneOf", "anyOf"] {
         if let Some(choices) = keys.get(word).and_then(Value::as_array) {
@@ -254,7 +254,12 @@ fn print_type(schema: &Value, depth: usize) -> String {
 }
 
 fn join(schemas: &[Value], by: &str, depth: usize) -> String {
-    let mut parts: Vec<_> = schemas.iter().map(|schema| print_type(schema, depth)).collect();
+    let print = |schema: &Value| match schema.as_object() {
+        // What may be anything beside others need not have their keys.
+        Some(words) if words.is_empty() && by == " | " => "{}".to_owned(),
+        _ => print_type(schema, depth),
+    };
+    let mut parts: Vec<_> = schemas.iter().map(print).collect();
     parts.dedup();
     match &parts[..] {
         [one] => one.clone(),
@@ -435,7 +440,8 @@ fn key(name: &str) -> String {
 
 /// As the name of a type. Names are as [`Document::of`] made them, or from a file that a person has changed.
 fn type_name(name: &str) -> String {
-    name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
+    let plain = |letter: char| letter.is_alphanumeric() || letter == '_';
+    name.chars().map(|letter| if plain(letter) { letter } else { '_' }).collect()
 }
 
 fn text_of(value: &Value) -> String {
