@@ -518,7 +518,7 @@ const DEPTH: usize = 12;
 #[test]
 fn what_counts_as_no_break_breaks_nothing() {
     let (quiet, values) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
-    for_seeds(3000, |seed| {
+    for_seeds(2000, |seed| {
         let mut dice = Dice(seed);
         let was = dice.schema();
         let mut now = was.clone();
@@ -557,12 +557,12 @@ fn what_counts_as_no_break_breaks_nothing() {
         }
         Ok(())
     });
-    assert!(quiet.get() > 1000 && values.get() > 10_000, "{} {}", quiet.get(), values.get());
+    assert!(quiet.get() > 700 && values.get() > 7_000, "{} {}", quiet.get(), values.get());
 }
 
 #[test]
 fn what_may_be_more_breaks_nothing_for_those_who_send_less() {
-    for_seeds(3000, |seed| {
+    for_seeds(2000, |seed| {
         let mut dice = Dice(seed);
         let less = dice.schema();
         let mut more = less.clone();

@@ -134,7 +134,10 @@ impl Document {
     /// What breaks if `earlier` is the protocol that clients know, and rooms now speak this one; nothing, if
     /// every message of those clients is still understood, and every message of rooms is one that they know.
     ///
-    /// A client is to ignore keys that it does not know.
+    /// A client is to ignore keys that it does not know. Numbers with a fraction are all of one size.
+    ///
+    /// What cannot be known counts as a break: whether a pattern or a format takes all that another did, and what
+    /// has changed in values that lie more than 64 deep in each other or have more than 1024 forms.
     #[must_use]
     pub fn breaks_since(&self, earlier: &Self) -> Vec<Break> {
         breaks::find(earlier, self)
