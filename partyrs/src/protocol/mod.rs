@@ -40,6 +40,7 @@
 
 mod breaks;
 mod document;
+mod forms;
 mod keep;
 mod messages;
 mod rules;
