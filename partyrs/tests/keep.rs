@@ -132,7 +132,7 @@ fn a_break_is_refused_and_the_files_stay_until_it_is_meant() {
              - what clients send, `say.text`: more than 3 characters are refused now; there was no limit\n\
              What breaks nothing: a key that clients may leave out (`Option`, `default`), an earlier name that \
              stays (`alias`), a message that only clients send.\n\
-             If the break is meant, because there are no such clients any more, \
+             If that is meant, because no such clients are left or they can do without, \
              run this with PARTYRS_PROTOCOL=break"
         );
         assert_eq!(files(folder.path()), files_of(&one()));
@@ -261,4 +261,45 @@ fn a_break_that_is_half_written_is_still_a_break() {
     assert!(matches!(kept, Err(KeepError::Io { .. })));
     let kept = shorter().keep_as(folder.path(), Keep::Write);
     assert!(matches!(kept, Err(KeepError::Breaks { .. })));
+}
+
+#[derive(IntoFrame, Protocol)]
+#[frame(rename_all = "kebab-case")]
+enum Tell {
+    Said { text: String },
+}
+
+/// What the README changes in its example.
+#[derive(FromFrame, Protocol)]
+#[frame(rename_all = "kebab-case")]
+enum AskLess {
+    Say {
+        #[frame(len(min = 1, max = 500))]
+        text: String,
+    },
+}
+
+#[derive(FromFrame, Protocol)]
+#[frame(rename_all = "kebab-case")]
+enum Ask {
+    Say {
+        #[frame(len(min = 1, max = 2000))]
+        text: String,
+    },
+}
+
+#[derive(IntoFrame, Protocol)]
+#[frame(rename_all = "kebab-case")]
+enum TellMore {
+    Said { text: String },
+    Kicked,
+}
+
+#[test]
+fn the_readme_shows_what_a_person_is_told() {
+    let [earlier, now] = [Document::of::<Ask, Tell>("main"), Document::of::<AskLess, TellMore>("main")];
+    let folder = folder_of(&earlier);
+    let told = told(folder.path(), now.keep_as(folder.path(), Keep::Check));
+    let told = told.replace("main.json", "protocol/main.json");
+    assert!(include_str!("../../README.md").contains(&format!("```text\n{told}\n```")), "{told}");
 }

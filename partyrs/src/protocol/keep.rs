@@ -178,7 +178,7 @@ fn tell_breaks(path: &Path, breaks: &[Break]) -> String {
         "clients that know the protocol in {} would break:{list}\n\
          What breaks nothing: a key that clients may leave out (`Option`, `default`), an earlier name that stays \
          (`alias`), a message that only clients send.\n\
-         If the break is meant, because there are no such clients any more, run this with {VARIABLE}=break",
+         If that is meant, because no such clients are left or they can do without, run this with {VARIABLE}=break",
         path.display()
     )
 }
