@@ -263,7 +263,7 @@ fn a_break_that_is_half_written_is_still_a_break() {
     assert!(matches!(kept, Err(KeepError::Breaks { .. })));
 }
 
-#[derive(IntoFrame, Protocol)]
+#[derive(FromFrame, IntoFrame, Protocol)]
 #[frame(rename_all = "kebab-case")]
 enum Tell {
     Said { text: String },
@@ -288,7 +288,7 @@ enum Ask {
     },
 }
 
-#[derive(IntoFrame, Protocol)]
+#[derive(FromFrame, IntoFrame, Protocol)]
 #[frame(rename_all = "kebab-case")]
 enum TellMore {
     Said { text: String },
