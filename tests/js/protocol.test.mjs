@@ -3,9 +3,11 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { Ajv } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { build } from "esbuild";
 import PartySocket from "partysocket";
@@ -89,3 +91,34 @@ for (const [party, messages] of [["every", samples.everyMessages], ["apart", sam
     assert.ok(right > 20 && wrong > 20, "both happen");
   });
 }
+
+test("the AsyncAPI document of a host is one, and has every message of both directions", async (t) => {
+  const server = await startServer(t, "every-message");
+  const document = await (await fetch(server.url("/asyncapi.json"))).json();
+  const specification = createRequire(import.meta.url)("@asyncapi/specs/schemas/3.0.0-without-$id.json");
+  const ajv = new Ajv({ strict: false, validateFormats: false });
+  const isRight = ajv.compile(specification);
+  assert.ok(isRight(document), JSON.stringify(isRight.errors, null, 1));
+
+  // Each reference leads somewhere.
+  const broken = [];
+  JSON.stringify(document, (key, value) => {
+    if (key === "$ref" && typeof value === "string") {
+      const found = value.slice(2).split("/").reduce((part, name) => part?.[name], document);
+      if (found === undefined) broken.push(value);
+    }
+    return value;
+  });
+  assert.deepEqual(broken, []);
+
+  // What is said of a message is what a room reads, for this older JSON Schema too.
+  const { messages, schemas } = document.components;
+  for (const [name, sample] of Object.entries(samples.everyMessages)) {
+    const { payload } = messages[`every-receive-${name}`];
+    const validate = new Ajv({ strict: false, validateFormats: false }).compile({ ...payload, components: { schemas } });
+    assert.ok(validate(sample), `${name} ${JSON.stringify(validate.errors)}`);
+    assert.ok(!validate({ ...sample, type: "another" }), name);
+  }
+  assert.equal(messages["every-receive-binary-frame"].contentType, "application/octet-stream");
+  assert.ok("every-send-error" in messages && !("every-receive-error" in messages));
+});

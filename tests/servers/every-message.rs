@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use partyrs::prelude::*;
+use partyrs::protocol::{Document, asyncapi};
 use partyrs::{Protocol, Validate};
 use partyrs_runtime::Host;
 use schemars::JsonSchema;
@@ -166,13 +167,29 @@ enum Apart {
     Many(Vec<Point>),
 }
 
+/// Says at `/asyncapi.json` what the parties say.
+struct Site;
+
+impl LobbyServer for Site {
+    async fn on_fetch(&self, request: Request, _: &HostLobby) -> Result<Option<Response>> {
+        if request.uri().path() != "/asyncapi.json" {
+            return Ok(None);
+        }
+        Ok(Some(Response::json(&asyncapi("Every message", "1.0.0", &documents()))?))
+    }
+}
+
+fn documents() -> [Document; 2] {
+    [Document::of::<Every, Every>("every"), Document::of::<Apart, Apart>("apart")]
+}
+
 /// Sends each message back to who sent it.
 struct Echo<M>(std::marker::PhantomData<fn() -> M>);
 
 #[tokio::main]
 async fn main() -> partyrs_runtime::Result {
     let host = Host::builder().party::<Echo<Every>>("every").party::<Echo<Apart>>("apart");
-    host.build()?.serve_from_env().await
+    host.lobby(Site).build()?.serve_from_env().await
 }
 
 impl<M: FromFrame> PartyServer for Echo<M>
@@ -193,13 +210,12 @@ where
 
 #[cfg(test)]
 mod tests {
-    use partyrs::protocol::{Document, KeepError};
+    use partyrs::protocol::KeepError;
 
     use super::*;
 
     #[test]
     fn the_protocol_is_the_one_that_the_page_knows() -> Result<(), KeepError> {
-        Document::of::<Every, Every>("every").keep("js/protocol")?;
-        Document::of::<Apart, Apart>("apart").keep("js/protocol")
+        documents().iter().try_for_each(|document| document.keep("js/protocol"))
     }
 }

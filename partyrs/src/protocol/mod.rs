@@ -38,6 +38,7 @@
 //! of them is not what the code says. A change that breaks clients which are already out there is
 //! refused in both cases, with what it breaks and for whom, until `PARTYRS_PROTOCOL=break` says that it is meant.
 
+mod asyncapi;
 mod breaks;
 mod document;
 mod forms;
@@ -46,6 +47,7 @@ mod messages;
 mod rules;
 mod typescript;
 
+pub use asyncapi::asyncapi;
 pub use breaks::Break;
 pub use document::{Document, DocumentError};
 pub use keep::{Keep, KeepError};
