@@ -26,8 +26,8 @@ pub enum Frame {
 
 /// What a client sent, as one of the party's own types.
 ///
-/// Implemented for [`Frame`] (anything), [`String`] (text), [`Bytes`] (binary) and
-/// [`Json<T>`]; for a protocol of several messages derive it on an enum.
+/// Implemented for [`Frame`] (anything), [`String`] (text), [`Bytes`] (binary), [`Json<T>`] and
+/// [`MessagePack<T>`](crate::MessagePack); for a protocol of several messages derive it on an enum.
 ///
 /// ```
 /// use partyrs::{Frame, FromFrame};
@@ -58,7 +58,7 @@ pub trait FromFrame: Sized + Send + 'static {
 
 /// What a party sends: anything that has one frame form.
 ///
-/// Implemented for [`Frame`], strings, bytes and [`Json<T>`]; derive it on an enum or
+/// Implemented for [`Frame`], strings, bytes, [`Json<T>`] and [`MessagePack<T>`](crate::MessagePack); derive it on an enum or
 /// struct of your own. Deriving accepts lifetimes, so that a message can borrow.
 ///
 /// ```
@@ -182,6 +182,9 @@ pub enum ParseError {
     /// cause says where: line and column.
     #[error("{}{}", not_json(.0), Short(.0))]
     Json(serde_json::Error),
+    /// The frame is not MessagePack, or not of the shape that the message has.
+    #[error("not the MessagePack of a message: {}", Short(.0))]
+    MessagePack(rmp_serde::decode::Error),
     /// A field is there, but its value is of the wrong kind.
     #[error("field `{field}`: {}", Short(.error))]
     Field {
@@ -233,6 +236,9 @@ pub enum EncodeError {
     /// The value's serde implementation failed, or it has no JSON form.
     #[error("message has no JSON form")]
     Json(#[source] serde_json::Error),
+    /// The value's serde implementation failed, or it has no form in MessagePack.
+    #[error("message has no MessagePack form")]
+    MessagePack(#[source] rmp_serde::encode::Error),
     /// The payload of a variant such as `Move(Point)` is a number, a list or the like, so
     /// that it has no keys to write beside the tag.
     #[error("the payload of `{variant}` is not an object in JSON")]
@@ -243,7 +249,13 @@ pub enum EncodeError {
 }
 
 /// Writes the text of an error that repeats what the client sent, cut after 200 characters.
-struct Short<'a>(&'a serde_json::Error);
+struct Short<'a, E>(&'a E);
+
+/// An error of a reader, which may tell a place in the text.
+trait Placed: std::fmt::Display {
+    /// Line and column; line 0 is none.
+    fn place(&self) -> (usize, usize);
+}
 
 /// serde's own words for a text that is no JSON at all do not say so.
 fn not_json(error: &serde_json::Error) -> &'static str {
@@ -428,7 +440,19 @@ impl ParseError {
     }
 }
 
-impl std::fmt::Display for Short<'_> {
+impl Placed for serde_json::Error {
+    fn place(&self) -> (usize, usize) {
+        (self.line(), self.column())
+    }
+}
+
+impl Placed for rmp_serde::decode::Error {
+    fn place(&self) -> (usize, usize) {
+        (0, 0)
+    }
+}
+
+impl<E: Placed> std::fmt::Display for Short<'_, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = self.0.to_string();
         match text.char_indices().nth(200) {
@@ -436,9 +460,9 @@ impl std::fmt::Display for Short<'_> {
             Some((end, _)) => {
                 write!(f, "{}…", &text[..end])?;
                 // 0 is for an error without a place, from the type's own code.
-                match self.0.line() {
-                    0 => Ok(()),
-                    line => write!(f, " at line {line} column {}", self.0.column()),
+                match self.0.place() {
+                    (0, _) => Ok(()),
+                    (line, column) => write!(f, " at line {line} column {column}"),
                 }
             }
         }

@@ -7,6 +7,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { decode, encode } from "@msgpack/msgpack";
 import { Ajv } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { build } from "esbuild";
@@ -121,4 +122,24 @@ test("the AsyncAPI document of a host is one, and has every message of both dire
   }
   assert.equal(messages["every-receive-binary-frame"].contentType, "application/octet-stream");
   assert.ok("every-send-error" in messages && !("every-receive-error" in messages));
+});
+
+test("a room reads and sends MessagePack as the npm package does", async (t) => {
+  const server = await startServer(t, "every-message");
+  const socket = new PartySocket({ host: server.host, party: "packed", room: "tea", WebSocket });
+  t.after(() => socket.close());
+  socket.binaryType = "arraybuffer";
+  await event(socket, "open");
+
+  const points = Array.from({ length: 100 }, (_, index) => [index, index / 2]);
+  const track = { type: "track", name: "é 🙂", points, note: null, large: -(2 ** 40), by_name: { a: true } };
+  for (const message of [track, { type: "stop" }]) {
+    const answered = event(socket, "message");
+    socket.send(encode(message));
+    assert.deepEqual(decode((await answered).data), message);
+  }
+
+  const told = event(socket, "message");
+  socket.send(encode({ type: "track", name: 7 }));
+  assert.match(JSON.parse((await told).data).error, /^not the MessagePack of a message: /);
 });

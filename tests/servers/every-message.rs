@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use partyrs::prelude::*;
 use partyrs::protocol::{Document, asyncapi};
-use partyrs::{Protocol, Validate};
+use partyrs::{MessagePack, Protocol, Validate};
 use partyrs_runtime::Host;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -167,6 +167,35 @@ enum Apart {
     Many(Vec<Point>),
 }
 
+/// Sends messages back that are MessagePack.
+struct Packed;
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+enum Pack {
+    Track {
+        name: String,
+        points: Vec<(f64, f64)>,
+        note: Option<String>,
+        large: i64,
+        by_name: BTreeMap<String, bool>,
+    },
+    Stop,
+}
+
+impl PartyServer for Packed {
+    type Message = MessagePack<Pack>;
+
+    async fn on_start(_: &Room) -> Result<Self> {
+        Ok(Packed)
+    }
+
+    async fn on_message(&mut self, _: &Room, sender: &Connection, message: MessagePack<Pack>) -> Result<()> {
+        sender.send(message)?;
+        Ok(())
+    }
+}
+
 /// Says at `/asyncapi.json` what the parties say.
 struct Site;
 
@@ -188,7 +217,8 @@ struct Echo<M>(std::marker::PhantomData<fn() -> M>);
 
 #[tokio::main]
 async fn main() -> partyrs_runtime::Result {
-    let host = Host::builder().party::<Echo<Every>>("every").party::<Echo<Apart>>("apart");
+    let host =
+        Host::builder().party::<Echo<Every>>("every").party::<Echo<Apart>>("apart").party::<Packed>("packed");
     host.lobby(Site).build()?.serve_from_env().await
 }
 
