@@ -2,6 +2,7 @@
 
 mod attributes;
 mod generics;
+mod macros;
 mod methods;
 mod names;
 mod reading;
