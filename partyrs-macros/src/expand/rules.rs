@@ -1,7 +1,7 @@
 //! The rules of a message as code: `impl CheckMessage` for a message, `impl Validate` for what
 //! stands inside one.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{GenericArgument, PathArguments, Type, spanned::Spanned};
 
@@ -14,23 +14,50 @@ use crate::{
 /// `impl CheckMessage`; `None` if the item has no rules.
 pub(crate) fn expand(item: &Item<'_>) -> Option<TokenStream> {
     let body = check(item, true)?;
-    Some(implement(item, &quote!(::partyrs::__private::CheckMessage), &quote!(check), &body, None))
+    let bounded = nested_types(item);
+    Some(implement(item, &bounded, &quote!(::partyrs::__private::CheckMessage), &quote!(check), &body, None))
 }
 
 /// `impl Validate`.
 pub(crate) fn expand_validate(item: &Item<'_>) -> TokenStream {
     let body = check(item, false).unwrap_or_else(|| quote!(::core::result::Result::Ok(())));
     let told = tell(item);
-    implement(item, &quote!(::partyrs::Validate), &quote!(validate), &body, told.as_ref())
+    implement_validate(item, &body, told.as_ref())
 }
 
 /// An impl that is never run.
 pub(crate) fn stand_in(item: &Item<'_>) -> TokenStream {
-    implement(item, &quote!(::partyrs::Validate), &quote!(validate), &quote!(::core::unreachable!()), None)
+    implement_validate(item, &quote!(::core::unreachable!()), None)
 }
 
+fn implement_validate(item: &Item<'_>, body: &TokenStream, told: Option<&TokenStream>) -> TokenStream {
+    // To ask a type that holds the item itself would be to ask for what is being written.
+    let mut bounded = nested_types(item);
+    bounded.retain(|ty| !holds(ty.to_token_stream(), item.ident));
+    implement(item, &bounded, &quote!(::partyrs::Validate), &quote!(validate), body, told)
+}
+
+/// Whether the item is in the type, as far as tokens tell.
+fn holds(ty: TokenStream, item: &Ident) -> bool {
+    let mut is_within_path = false;
+    ty.into_iter().any(|token| {
+        let was_within_path = std::mem::take(&mut is_within_path);
+        match token {
+            TokenTree::Ident(ident) => ident == "Self" || (ident == *item && !was_within_path),
+            TokenTree::Group(group) => holds(group.stream(), item),
+            TokenTree::Punct(punct) => {
+                is_within_path = punct.as_char() == ':';
+                false
+            }
+            TokenTree::Literal(_) => false,
+        }
+    })
+}
+
+/// `bounded` are the types that are asked for their own rules.
 fn implement(
     item: &Item<'_>,
+    bounded: &[&Type],
     path: &TokenStream,
     method: &TokenStream,
     body: &TokenStream,
@@ -38,7 +65,7 @@ fn implement(
 ) -> TokenStream {
     let (ident, header) = (item.ident, header());
     let mut generics = item.generics.clone();
-    add_bounds(item, &mut generics, &nested_types(item), &quote!(::partyrs::Validate));
+    add_bounds(item, &mut generics, bounded, &quote!(::partyrs::Validate));
     let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
     quote! {
         #header

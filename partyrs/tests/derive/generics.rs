@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Debug, marker::PhantomData};
 
-use partyrs::{FromFrame, IntoFrame};
+use partyrs::{FromFrame, IntoFrame, Validate};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{read, written};
@@ -104,4 +104,36 @@ fn a_struct_may_have_parameters() {
     let page = Page { items: vec![1_u8, 2] };
     assert_eq!(written(&page), r#"{"items":[1,2]}"#);
     assert_eq!(read::<Page<u8>>(r#"{"items":[1,2]}"#).unwrap(), page);
+}
+
+#[test]
+fn what_stands_inside_may_have_parameters_and_rules_and_hold_itself() {
+    #[derive(Debug, Deserialize, Validate)]
+    struct Node<T> {
+        #[frame(nested)]
+        item: T,
+        #[frame(nested)]
+        #[serde(bound(deserialize = "T: Deserialize<'de>"))]
+        left: Option<Box<Self>>,
+        #[frame(nested)]
+        #[serde(bound(deserialize = "T: Deserialize<'de>"))]
+        others: Vec<Node<T>>,
+    }
+    #[derive(Debug, Deserialize, Validate)]
+    struct Leaf {
+        #[frame(range(max = 3))]
+        x: u8,
+    }
+    #[derive(Debug, FromFrame)]
+    enum Ask<T> {
+        Put {
+            #[frame(nested)]
+            node: Node<T>,
+        },
+    }
+    let node = |x: u8, others: &str| format!(r#"{{"item":{{"x":{x}}},"left":null,"others":[{others}]}}"#);
+    let ask = |x: u8| format!(r#"{{"type":"Put","node":{}}}"#, node(3, &node(x, "")));
+    assert!(read::<Ask<Leaf>>(&ask(3)).is_ok());
+    let broken = read::<Ask<Leaf>>(&ask(4)).expect_err("over");
+    assert_eq!(broken.client_text(), "`Put.node.others[0].item.x` must be at most 3");
 }
