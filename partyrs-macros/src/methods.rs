@@ -10,6 +10,9 @@ use syn::{Data, DataEnum, DeriveInput, Field, Type, ext::IdentExt};
 
 use crate::{case::Case, mistakes::Mistakes};
 
+/// Keywords of an edition, which are names in the ones before it.
+const LATE_KEYWORDS: [&str; 1] = ["gen"];
+
 /// What answers one variant.
 pub(crate) struct Method<'a> {
     pub(crate) variant: &'a syn::Variant,
@@ -111,7 +114,9 @@ fn read_enum<'a>(ident: &Ident, data: &'a DataEnum, mistakes: &mut Mistakes) -> 
 
 /// The text as a name, raw if it is a keyword; `None` if there is no such name.
 fn ident_of(name: &str, span: Span) -> Option<Ident> {
-    let mut ident: Ident = syn::parse_str(name).or_else(|_| syn::parse_str(&format!("r#{name}"))).ok()?;
+    let raw = || syn::parse_str(&format!("r#{name}"));
+    let plain = (!LATE_KEYWORDS.contains(&name)).then(|| syn::parse_str(name).ok()).flatten();
+    let mut ident: Ident = plain.or_else(|| raw().ok())?;
     ident.set_span(span);
     Some(ident)
 }

@@ -144,10 +144,11 @@ impl<'a> Handler<'a> {
 
 /// A name for an argument that stands beside those of a message.
 fn beside(name: &str, arguments: &[Argument<'_>]) -> Ident {
-    match arguments.iter().any(|argument| argument.name == name) {
-        true => format_ident!("this_{name}"),
-        false => format_ident!("{name}"),
+    let mut name = name.to_owned();
+    while arguments.iter().any(|argument| argument.name.unraw() == name) {
+        name.insert_str(0, "this_");
     }
+    format_ident!("{name}")
 }
 
 /// What stands above both. It is not `header`, which is for impls of our traits: these two are the user's.

@@ -313,3 +313,35 @@ async fn what_has_no_known_tag_and_what_is_binary_have_methods_too() {
     ];
     assert_eq!(ada.received(), heard.map(Frame::text));
 }
+
+#[test]
+fn a_variant_may_be_called_like_a_keyword_and_its_fields_like_the_arguments_beside_them() {
+    #[derive(Dispatch)]
+    enum Ask {
+        Gen,
+        Try,
+        Default,
+        Sit { room: u8, this_room: u16, r#sender: u32 },
+    }
+    struct Table;
+    impl AskHandler for Table {
+        async fn r#gen(&mut self, _: &Room, _: &Connection) -> Result<()> {
+            Ok(())
+        }
+
+        async fn r#try(&mut self, _: &Room, _: &Connection) -> Result<()> {
+            Ok(())
+        }
+
+        async fn default(&mut self, _: &Room, _: &Connection) -> Result<()> {
+            Ok(())
+        }
+
+        async fn sit(&mut self, _: &Room, _: &Connection, _: u8, _: u16, _: u32) -> Result<()> {
+            Ok(())
+        }
+    }
+    // That it compiles is what is shown.
+    let _ = Ask::dispatch::<Table>;
+    let _ = [Ask::Gen, Ask::Try, Ask::Default, Ask::Sit { room: 1, this_room: 2, sender: 3 }];
+}
