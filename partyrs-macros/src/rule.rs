@@ -158,7 +158,9 @@ impl Bounds {
 /// The value of a literal, with or without a sign.
 fn number(bound: &Expr) -> Option<f64> {
     let text: String = bound.to_token_stream().to_string().replace([' ', '_'], "");
-    text.parse().ok()
+    // A constant may be called `INF`.
+    let is_literal = text.trim_start_matches('-').starts_with(|letter: char| letter.is_ascii_digit());
+    is_literal.then(|| text.parse().ok()).flatten()
 }
 
 fn read_pattern(entry: &Entry, mistakes: &mut Mistakes) -> Option<LitStr> {

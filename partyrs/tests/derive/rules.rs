@@ -148,6 +148,23 @@ fn a_function_may_be_a_rule() {
     assert_eq!(long, format!("`names[1]`: {}", "é".repeat(200)));
 }
 
+/// `INF` and `nan` are numbers to whoever reads them as text.
+#[test]
+fn a_limit_may_be_a_constant_of_any_name() {
+    const INF: u32 = 1;
+    const NAN: u32 = 9;
+    #[derive(Debug, FromFrame)]
+    struct Ask {
+        #[frame(range(min = INF, max = 8))]
+        row: u32,
+        #[frame(default, range(min = 0, max = NAN))]
+        seat: u32,
+    }
+    assert!(read::<Ask>(r#"{"row":1}"#).is_ok());
+    assert_eq!(broken::<Ask>(r#"{"row":9}"#), "`row` must be between 1 and 8");
+    assert_eq!(broken::<Ask>(r#"{"row":1,"seat":10}"#), "`seat` must be between 0 and 9");
+}
+
 /// What stands inside a message, with rules of its own.
 mod nested {
     use super::*;
