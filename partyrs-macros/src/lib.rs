@@ -71,8 +71,8 @@ use crate::check::Direction;
 ///
 /// `skip_serializing_if` is for [`IntoFrame`](macro@IntoFrame), and says nothing here.
 /// `deny_unknown_fields` is not for the payload of `Move(Point)`, whose type decides for itself.
-/// To a type under `flatten` every key that is left is shown as it comes; nothing is kept for it, so
-/// an `Option` there is `Some`.
+/// To a type under `flatten` every key that is left is shown as it comes, and nothing is kept for it. An
+/// `Option` there is `None` if no key is left, whatever the keys are called; else all of it must be there.
 ///
 /// The cases are `lowercase`, `UPPERCASE`, `PascalCase`, `camelCase`, `snake_case`,
 /// `SCREAMING_SNAKE_CASE`, `kebab-case` and `SCREAMING-KEBAB-CASE`, with serde's meaning.

@@ -180,6 +180,12 @@ struct KeyText<'a, E> {
 /// The entries, as the payload's type sees them.
 struct Payload<'a, M>(&'a mut M);
 
+/// Entries whose first key has been read to see whether there is one.
+struct FromFirst<'a, M> {
+    first: Option<String>,
+    map: &'a mut M,
+}
+
 /// The entries that no other field has; those of other fields go to `take`.
 struct Rest<'a, 'e, M, F> {
     entries: &'a mut Entries<'e, M>,
@@ -528,6 +534,21 @@ impl<'de, M: MapAccess<'de>> MapAccess<'de> for Any<M> {
 
 impl<'de, M: MapAccess<'de>> Source<'de> for Any<M> {}
 
+impl<'de, M: MapAccess<'de>> MapAccess<'de> for FromFirst<'_, M> {
+    type Error = M::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, M::Error> {
+        match self.first.take() {
+            Some(first) => seed.deserialize(KeyText { text: &first, error: PhantomData }).map(Some),
+            None => self.map.next_key_seed(seed),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, M::Error> {
+        self.map.next_value_seed(seed)
+    }
+}
+
 impl<'de, E: ReadMessage> Visitor<'de> for FirstPass<'_, E> {
     type Value = Found<E>;
 
@@ -825,8 +846,12 @@ impl<'de, M: MapAccess<'de>> Deserializer<'de> for Payload<'_, M> {
         visitor.visit_newtype_struct(self)
     }
 
+    /// Whoever has `None` writes no key.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, M::Error> {
-        visitor.visit_some(self)
+        match self.0.next_key()? {
+            None => visitor.visit_none(),
+            first => visitor.visit_some(Payload(&mut FromFirst { first, map: self.0 })),
+        }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

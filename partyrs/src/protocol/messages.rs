@@ -335,13 +335,9 @@ impl Object {
     /// The keys of `schema` too. By a reference where that says the same; an object that
     /// says something of keys which it does not name must not be asked about the tag.
     fn spread(&mut self, mut schema: Schema, generator: &SchemaGenerator) {
-        if let Some(within) = within_option(schema.as_value()).cloned() {
-            match generator.contract().is_serialize() {
-                // Without it, its keys are not written.
-                true => return self.all_of.push(json!({ "anyOf": [within, {}] })),
-                // Its keys are read as if it were there.
-                false => schema = Schema::try_from(within).unwrap_or_default(),
-            }
+        if let Some(within) = within_option(schema.as_value()) {
+            // `None` is no key at all, in both directions.
+            return self.all_of.push(json!({ "anyOf": [within, {}] }));
         }
         if let Some(Value::Array(kinds)) = schema.get_mut("type") {
             kinds.retain(|kind| kind != "null");

@@ -298,6 +298,48 @@ mod flatten {
     }
 
     #[test]
+    fn an_option_is_none_if_no_key_is_left_for_it() {
+        #[derive(Debug, PartialEq, FromFrame, IntoFrame)]
+        enum Ask {
+            Struct {
+                id: u8,
+                #[frame(flatten)]
+                point: Option<Point>,
+            },
+            Map {
+                #[frame(flatten)]
+                seats: Option<BTreeMap<u8, u8>>,
+                last: Option<u8>,
+            },
+            Payload(Maybe),
+        }
+        type Maybe = Option<Point>;
+
+        let point = Some(Point { x: 1, y: 2 });
+        let seats = Some(BTreeMap::from([(1, 2), (7, 8)]));
+        for message in [
+            Ask::Struct { id: 1, point: None },
+            Ask::Struct { id: 1, point: point.clone() },
+            Ask::Map { seats: None, last: Some(1) },
+            Ask::Map { seats, last: None },
+            Ask::Payload(None),
+            Ask::Payload(point.clone()),
+        ] {
+            assert_eq!(read::<Ask>(&written(&message)).unwrap(), message);
+        }
+        let text = r#"{"id":1,"type":"Struct"}"#;
+        assert_eq!(read::<Ask>(text).unwrap(), Ask::Struct { id: 1, point: None });
+        let text = r#"{"y":2,"id":1,"type":"Struct","\u0078":1}"#;
+        assert_eq!(read::<Ask>(text).unwrap(), Ask::Struct { id: 1, point });
+        // One that has begun is to be whole.
+        let answer = refusal::<Ask>(r#"{"type":"Struct","id":1,"x":1}"#);
+        assert_eq!(answer, "missing field `y` at line 1 column 30");
+        let answer = refusal::<Ask>(r#"{"type":"Struct","id":1,"x":1,"x":1}"#);
+        assert_eq!(answer, "duplicate field `x` at line 1 column 33");
+        assert!(refusal::<Ask>(r#"{"type":"Struct","id":1"#).starts_with("not valid JSON"));
+    }
+
+    #[test]
     fn a_type_that_does_not_read_to_the_end_leaves_nothing_behind() {
         #[derive(Debug, PartialEq, FromFrame)]
         struct Late {
