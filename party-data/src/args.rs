@@ -74,7 +74,11 @@ pub(crate) struct Export {
 /// Brings the rooms of a copy into a folder, which is made if it is not there.
 ///
 /// A file is read through before anything is written, so one that is damaged changes nothing; what comes
-/// by stdin is brought in as it comes, each room whole or not at all. Rooms that the copy does not have stay.
+/// by stdin or a pipe is brought in as it comes, each room whole or not at all. With --replace it is kept in
+/// the folder until it has come to its end, and then treated as a file. Rooms that the copy does not have stay.
+///
+/// If it is killed, a part of one long room may be there, which no check can tell from a whole one; so import
+/// the copy anew, with --replace.
 #[derive(Debug, Parser)]
 pub(crate) struct Import {
     /// The data folder.

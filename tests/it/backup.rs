@@ -418,6 +418,12 @@ async fn of_a_room_that_is_cut_nothing_stays_and_the_rooms_before_are_told() {
     let chat = PartyName::new("chat").unwrap();
     let before = exported(&from, Selection::Party(chat.clone())).await;
     assert!(exported(&engine, Selection::Party(chat)).await == before);
+    assert_eq!(error.imported.lost, None);
+    // Of one that was to be replaced what it had is gone too, and that is told.
+    store(&engine, &main_room("long"), puts(&[("old", b"1")])).await;
+    let error = replacing().run(&engine, &copy.as_bytes()[..cut]).await.unwrap_err();
+    assert_eq!((error.imported.lost, error.imported.partial), (Some(main_room("long")), None));
+    assert_eq!(exported(&engine, Selection::Room(main_room("long"))).await.lines().count(), 2);
     // And it can be imported once more, over what is there.
     let import = replacing();
     assert_eq!(import.run(&engine, copy.as_bytes()).await.unwrap().replaced_count, 602);
@@ -559,6 +565,17 @@ fn party_data(folder: &Path, command: &str, args: &[&str]) -> Output {
     asked.arg(command).arg(folder).args(args).stdin(Stdio::null()).output().expect("it starts")
 }
 
+/// An import of what comes by stdin.
+fn import_piped(folder: &Path, args: &[&str], copy: &[u8]) -> Output {
+    let mut importing = Command::new(program("party-data"));
+    importing.arg("import").arg(folder).args(args);
+    let pipes = importing.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut importing = pipes.spawn().unwrap();
+    // It may end before it has read all.
+    let _ = importing.stdin.take().unwrap().write_all(copy);
+    importing.wait_with_output().unwrap()
+}
+
 fn out(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -645,17 +662,34 @@ async fn party_data_brings_a_copy_into_a_new_folder_and_one_room_into_an_old_one
     assert!(none.contains("has no such room"), "{none}");
     assert!(behind_head(&out(&party_data(&new, "export", &[]))) == all);
 
-    // By stdin.
-    let mut importing = Command::new(program("party-data"))
-        .arg("import")
-        .arg(place.path().join("piped"))
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    importing.stdin.take().unwrap().write_all(&std::fs::read(&copy).unwrap()).unwrap();
-    out(&importing.wait_with_output().unwrap());
-    assert!(behind_head(&out(&party_data(&place.path().join("piped"), "export", &[]))) == all);
+    // By stdin, under its own name too.
+    for (folder, args) in [("piped", &[][..]), ("named", &["/dev/stdin"])] {
+        let folder = place.path().join(folder);
+        out(&import_piped(&folder, args, &std::fs::read(&copy).unwrap()));
+        assert!(behind_head(&out(&party_data(&folder, "export", &[]))) == all);
+    }
+}
+
+#[tokio::test]
+async fn party_data_replaces_nothing_by_a_copy_that_was_cut_on_its_way() {
+    let engine = filled().await;
+    let folder = folder_with(&engine).await;
+    let copy = exported(&engine, Selection::All).await.into_bytes();
+    let before = out(&party_data(folder.path(), "list", &[]));
+
+    let said = failure(&import_piped(folder.path(), &["--replace"], &copy[..copy.len() - (1 << 20)]));
+
+    assert!(said.contains("cut") && said.contains("nothing was imported"), "{said}");
+    assert!(out(&party_data(folder.path(), "list", &[])) == before);
+    let none = ["--replace", "--party", "none"];
+    let said = failure(&import_piped(folder.path(), &none, &copy));
+    assert!(said.contains("has no such room"), "{said}");
+    let said = failure(&import_piped(&folder.path().join("new"), &none[1..], &copy));
+    assert!(said.contains("has no such room"), "{said}");
+    let replaced = import_piped(folder.path(), &["--replace"], &copy);
+    out(&replaced);
+    assert!(String::from_utf8_lossy(&replaced.stderr).contains("replaced: rooms 603"), "{replaced:?}");
+    assert!(out(&party_data(folder.path(), "list", &[])) == before);
 }
 
 #[tokio::test]

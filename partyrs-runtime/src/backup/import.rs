@@ -77,6 +77,8 @@ pub struct Imported {
     pub last: Option<RoomAddress>,
     /// A room of which a part has come in and could not be removed again.
     pub partial: Option<RoomAddress>,
+    /// A long room that was being replaced when the import ended: what it had before is gone too.
+    pub lost: Option<RoomAddress>,
 }
 
 /// Why an import ended before its end, where, and what it had done.
@@ -88,7 +90,8 @@ pub struct ImportError {
     pub line: u64,
     /// What is wrong.
     pub fault: Fault,
-    /// The rooms that are in already, each of them whole; of the others there is nothing.
+    /// The rooms that are in already, each of them whole. The others have what they had, but for
+    /// [`Imported::partial`] and [`Imported::lost`].
     pub imported: Imported,
 }
 
@@ -249,7 +252,8 @@ impl Import {
     /// program that is killed may leave a part of one long room.
     ///
     /// Whatever is read first goes in first, some MiB at a time. So a file that is damaged in its middle
-    /// leaves the rooms before; [`Import::rehearse`] tells beforehand.
+    /// leaves the rooms before, and takes from a long room that it was to replace what that had
+    /// ([`Imported::lost`]); [`Import::rehearse`] tells beforehand.
     ///
     /// # Errors
     ///
@@ -424,8 +428,14 @@ impl<'a> Target<'a> {
     async fn give_up(&mut self) {
         for room in self.whole.drain(..).chain(self.current.take()) {
             self.engine.close(&room.room, room.epoch);
-            if room.is_begun && clear(self.engine, &room.room).await.is_err() {
-                self.imported.partial = Some(room.room);
+            if !room.is_begun {
+                continue;
+            }
+            if clear(self.engine, &room.room).await.is_err() {
+                self.imported.partial = Some(room.room.clone());
+            }
+            if room.replaces {
+                self.imported.lost = Some(room.room);
             }
         }
     }
