@@ -94,7 +94,8 @@ use crate::check::Direction;
 /// | `inner(..)` | these rules for each item of a list or a set |
 /// | `check = "path"` | on the enum or struct: as `custom`, for several fields together |
 ///
-/// `min` and `max` are any expressions, and either may be left out.
+/// `min` and `max` are any expressions, and either may be left out. What an `Option` is, the derive sees by
+/// the word: under a name of your own for one, rules are those of the type that is named.
 ///
 /// # Errors
 ///

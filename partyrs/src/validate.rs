@@ -127,8 +127,8 @@ impl Violation {
         self.under(&format!("[{index}]"))
     }
 
-    /// Where the value stands: the message's tag and the keys, as in `chat.items[3].name`.
-    /// Empty if the rule is about the whole message.
+    /// Where the value stands: the message's tag and the keys, as in `chat.items[3].name`, or
+    /// `chat.items[].name` where the items are a set. Empty if the rule is about the whole message.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path

@@ -58,7 +58,7 @@ impl ToldRule {
 /// What `len` counts.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no length that `len` could look at",
-    note = "`len` is for strings and collections; for others write `custom = \"..\"`"
+    note = "`len` is for strings and collections, and for an `Option` of one that is written as `Option<..>`; for others write `custom = \"..\"`"
 )]
 pub trait Length {
     /// What is counted.
@@ -71,7 +71,7 @@ pub trait Length {
 /// What `bytes` counts.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no bytes that `bytes` could count",
-    note = "`bytes` is for strings and bytes; for others write `custom = \"..\"`"
+    note = "`bytes` is for strings and bytes, and for an `Option` of one that is written as `Option<..>`; for others write `custom = \"..\"`"
 )]
 pub trait ByteLength {
     /// How many there are.
@@ -81,13 +81,16 @@ pub trait ByteLength {
 /// What `inner` goes through.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no items that `inner` could look at",
-    note = "`inner` is for lists and sets; for others write `custom = \"..\"`"
+    note = "`inner` is for lists and sets, and for an `Option` of one that is written as `Option<..>`; for others write `custom = \"..\"`"
 )]
 pub trait Items {
     /// One of them.
     type Item;
 
-    /// All of them, in the order of the frame as far as the type keeps it.
+    /// Whether they come in the order of the frame.
+    const KEEPS_ORDER: bool;
+
+    /// All of them.
     fn items(&self) -> impl Iterator<Item = &Self::Item>;
 }
 
@@ -135,9 +138,11 @@ collections! {
 }
 
 macro_rules! items {
-    ($([$($param:tt)*] $list:ty;)*) => {$(
+    ($([$($param:tt)*] $list:ty, $keeps_order:literal;)*) => {$(
         impl<$($param)*> Items for $list {
             type Item = T;
+
+            const KEEPS_ORDER: bool = $keeps_order;
 
             fn items(&self) -> impl Iterator<Item = &T> {
                 self.iter()
@@ -147,13 +152,13 @@ macro_rules! items {
 }
 
 items! {
-    [T] [T];
-    [T, const N: usize] [T; N];
-    [T] Vec<T>;
-    [T] Box<[T]>;
-    [T] VecDeque<T>;
-    [T] BTreeSet<T>;
-    [T, S] HashSet<T, S>;
+    [T] [T], true;
+    [T, const N: usize] [T; N], true;
+    [T] Vec<T>, true;
+    [T] Box<[T]>, true;
+    [T] VecDeque<T>, true;
+    [T] BTreeSet<T>, false;
+    [T, S] HashSet<T, S>, false;
 }
 
 macro_rules! bytes {
@@ -204,10 +209,12 @@ pub fn each<T: Items + ?Sized>(
     value: &T,
     mut check: impl FnMut(&T::Item) -> Result<(), Violation>,
 ) -> Result<(), Violation> {
-    for (index, item) in value.items().enumerate() {
-        check(item).map_err(|violation| violation.at_index(index))?;
-    }
-    Ok(())
+    let at = |index, violation: Violation| match T::KEEPS_ORDER {
+        true => violation.at_index(index),
+        // Which place the item had in the frame nobody knows any more.
+        false => violation.under("[]"),
+    };
+    value.items().enumerate().try_for_each(|(index, item)| check(item).map_err(|broken| at(index, broken)))
 }
 
 /// `custom` and `check`.

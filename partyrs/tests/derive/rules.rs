@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
 };
 
 use partyrs::{FromFrame, ParseError, Rule, Validate, Violation, bytes::Bytes};
@@ -146,6 +146,22 @@ fn a_function_may_be_a_rule() {
     assert_eq!(broken::<Pair>(r#"{"from":4,"to":3,"names":[]}"#), "`from` comes after `to`");
     let long = broken::<Pair>(r#"{"from":2,"to":3,"names":["a","abc"]}"#);
     assert_eq!(long, format!("`names[1]`: {}", "é".repeat(200)));
+}
+
+/// Its items have another order than those of the frame, so no place in it is told.
+#[test]
+fn an_item_of_a_set_is_told_without_a_number() {
+    #[derive(Debug, FromFrame)]
+    struct Ask {
+        #[frame(default, inner(len(max = 2)))]
+        sorted: BTreeSet<String>,
+        #[frame(default, inner(inner(range(max = 2))))]
+        rows: Vec<HashSet<u8>>,
+    }
+    assert!(read::<Ask>(r#"{"sorted":["zz","aa"],"rows":[[1,2],[]]}"#).is_ok());
+    let answer = broken::<Ask>(r#"{"sorted":["zz","aaa"]}"#);
+    assert_eq!(answer, "`sorted[]` must have at most 2 characters");
+    assert_eq!(broken::<Ask>(r#"{"rows":[[1],[2,3]]}"#), "`rows[1][]` must be at most 2");
 }
 
 /// `INF` and `nan` are numbers to whoever reads them as text.
