@@ -1,6 +1,7 @@
 //! A hook is a transaction, and its failure costs no client its connection.
 
 use partyrs::Frame;
+use partyrs::prelude::*;
 use partyrs_runtime::Host;
 use partyrs_runtime::testing::{TestClient, TestHost, soon};
 
@@ -308,4 +309,55 @@ async fn several_writes_in_flight_are_read_at_once_and_land_in_order() {
     let mut ada = host.join("lobby").await;
     assert_eq!(shown(&mut ada, "k").await.stored.as_deref(), Some("49"));
     ada.send(Frame::text("[]")).await;
+}
+
+/// Whose rule for names is not written well.
+struct Guests;
+
+#[derive(FromFrame)]
+#[frame(rename_all = "lowercase")]
+enum Guest {
+    Enter {
+        #[frame(custom = "is_free")]
+        name: String,
+    },
+}
+
+fn is_free(name: &str) -> std::result::Result<(), &'static str> {
+    match name.chars().next().expect("there is a name") {
+        '#' => Err("this name is taken"),
+        _ => Ok(()),
+    }
+}
+
+impl PartyServer for Guests {
+    type Message = Guest;
+
+    async fn on_start(_: &Room) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn on_message(&mut self, room: &Room, _: &Connection, Guest::Enter { name }: Guest) -> Result<()> {
+        room.broadcast(name)?;
+        Ok(())
+    }
+
+    async fn on_error(&mut self, room: &Room, failure: &Failure) {
+        let Failure { hook, panicked, error, .. } = failure;
+        room.broadcast(format!("{hook}, {panicked}: {error}")).expect("a text has a frame form");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_panics_is_a_panic_of_its_hook_and_disconnects_nobody() {
+    let host = TestHost::start::<Guests>().await;
+    let (mut ada, mut bob) = (host.join("lobby").await, host.join("lobby").await);
+
+    ada.send(Frame::text(r#"{"type":"enter","name":""}"#)).await;
+    ada.send(Frame::text(r#"{"type":"enter","name":"ada"}"#)).await;
+
+    for client in [&mut ada, &mut bob] {
+        assert_eq!(client.next_text().await, "on_message, true: panic: there is a name");
+        assert_eq!(client.next_text().await, "ada");
+    }
 }
