@@ -149,13 +149,15 @@ pub fn from_frame(item: TokenStream) -> TokenStream {
 /// | `binary` | one variant: `Upload(Bytes)`, `Upload(Vec<u8>)` or `Upload(&[u8])` is a binary frame | |
 ///
 /// What [`FromFrame`](macro@FromFrame) knows besides may stand there, and says nothing here.
-/// Keys that come from a `flatten` must not be those of other fields.
+/// Keys that come from a payload or a `flatten` must not be the tag or those of other fields, for of two
+/// equal keys a browser takes the last. What has names of users for keys, such as a map of scores, belongs
+/// under a key of its own: `Scores { scores: Map }`, or `content = "data"`.
 /// The cases are those of [`FromFrame`](macro@FromFrame).
 ///
 /// # Errors
 ///
-/// `into_frame` gives an `EncodeError` if a payload is no object in JSON, or if a value has
-/// no JSON form, such as a map whose keys are lists.
+/// `into_frame` gives an `EncodeError` if a payload is no object in JSON or has a key that the message
+/// has already, or if a value has no JSON form, such as a map whose keys are lists.
 #[proc_macro_derive(IntoFrame, attributes(frame))]
 pub fn into_frame(item: TokenStream) -> TokenStream {
     expand::derive(item.into(), Direction::IntoFrame).into()

@@ -246,6 +246,17 @@ pub enum EncodeError {
         /// The variant's name in the frame.
         variant: &'static str,
     },
+    /// What stands beside the tag, such as the keys of a map, has a key that the message has already.
+    /// Of two equal keys one reader takes the first and another the last.
+    #[error(
+        "the payload of `{variant}` has the key {key}, which the message has already; give it a key of its own to stand under"
+    )]
+    KeyTaken {
+        /// The variant's name in the frame, or that of the field under `flatten`.
+        variant: &'static str,
+        /// The key, in quotes.
+        key: &'static str,
+    },
 }
 
 /// Writes the text of an error that repeats what the client sent, cut after 200 characters.

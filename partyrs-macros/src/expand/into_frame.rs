@@ -16,7 +16,7 @@ pub(crate) fn expand(item: &Item<'_>) -> TokenStream {
             variants.iter().map(|variant| write_variant(keys, variant)).collect()
         }
         Body::Struct { content: Content::Fields(fields), .. } => {
-            write_fields(&quote!(Self), "{", fields, "}")
+            write_fields(&quote!(Self), "{", None, fields, "}")
         }
         Body::Struct { .. } | Body::Union(_) => return stand_in(item),
     };
@@ -76,7 +76,7 @@ fn impl_write_message(item: &Item<'_>, generics: &Generics, arms: &TokenStream) 
 
 /// The match arm of one variant.
 fn write_variant(keys: &Keys, variant: &Variant<'_>) -> TokenStream {
-    let (ident, name, text) = (variant.ident, &variant.name.text, own("__text"));
+    let (ident, name) = (variant.ident, &variant.name.text);
     let tag = format!("{{{}:", json_string(&keys.tag));
     match &variant.role {
         Role::Binary(_) => return write_binary(variant),
@@ -90,16 +90,15 @@ fn write_variant(keys: &Keys, variant: &Variant<'_>) -> TokenStream {
             let whole = start + "}";
             quote!(Self::#ident => ::core::result::Result::Ok(::partyrs::__private::constant(#whole)),)
         }
-        (Content::Fields(fields), None) => write_fields(&quote!(Self::#ident), &start, fields, "}"),
-        (Content::Fields(fields), Some(content)) => {
-            write_fields(&quote!(Self::#ident), &(start + &content + "{"), fields, "}}")
+        (Content::Fields(fields), None) => {
+            write_fields(&quote!(Self::#ident), &start, Some(&keys.tag), fields, "}")
         }
-        (Content::Tuple(tuple), None) => write_tuple(
-            variant,
-            tuple,
-            &start,
-            &|ty, local| quote_spanned!(ty.span()=> ::partyrs::__private::Text::payload::<#ty>(&mut #text, #name, #local)?;),
-        ),
+        (Content::Fields(fields), Some(content)) => {
+            write_fields(&quote!(Self::#ident), &(start + &content + "{"), None, fields, "}}")
+        }
+        (Content::Tuple(tuple), None) => write_tuple(variant, tuple, &start, &|ty, local| {
+            write_payload(ty, name, &[json_string(&keys.tag)], local)
+        }),
         (Content::Tuple(tuple), Some(content)) => write_values(variant, tuple, &(start + &content)),
     }
 }
@@ -166,9 +165,29 @@ fn write_values(variant: &Variant<'_>, tuple: &Tuple<'_>, start: &str) -> TokenS
     })
 }
 
-/// The match arm of a variant or struct with named fields; `start` is the object so far, and
-/// `end` closes it.
-fn write_fields(pattern: &TokenStream, start: &str, fields: &[Field<'_>], end: &str) -> TokenStream {
+/// Adds the keys of a value, which may not be those in `taken`; `name` is what it is called in an error.
+fn write_payload(ty: &Type, name: &str, taken: &[String], local: &Ident) -> TokenStream {
+    let text = own("__text");
+    quote_spanned! {ty.span()=>
+        ::partyrs::__private::Text::payload::<#ty>(&mut #text, #name, &[#(#taken),*], #local)?;
+    }
+}
+
+/// The keys that an object has already, for a field that takes the rest.
+fn taken(tag: Option<&String>, fields: &[Field<'_>]) -> Vec<String> {
+    let with_key = fields.iter().filter(|field| matches!(field.part, Part::Key));
+    tag.into_iter().chain(with_key.map(|field| &field.name.text)).map(|key| json_string(key)).collect()
+}
+
+/// The match arm of a variant or struct with named fields; `start` is the object so far, with
+/// `tag` among its keys if there is one, and `end` closes it.
+fn write_fields(
+    pattern: &TokenStream,
+    start: &str,
+    tag: Option<&String>,
+    fields: &[Field<'_>],
+    end: &str,
+) -> TokenStream {
     let written = || fields.iter().enumerate().filter(|(_, field)| !matches!(field.part, Part::Nothing));
     let dots = if written().count() < fields.len() { quote!(..) } else { quote!() };
     if written().next().is_none() {
@@ -207,8 +226,7 @@ fn write_fields(pattern: &TokenStream, start: &str, fields: &[Field<'_>], end: &
                 }
             }
             (Part::Rest(_) | Part::Nothing, ..) => {
-                let name = field.ident.unraw().to_string();
-                quote_spanned!(ty.span()=> ::partyrs::__private::Text::payload::<#ty>(&mut #text, #name, #local)?;)
+                write_payload(ty, &field.ident.unraw().to_string(), &taken(tag, fields), &local)
             }
         };
         let is_certain = matches!((&field.part, &field.skip_serializing_if), (Part::Key, None));
@@ -228,12 +246,17 @@ fn write_fields(pattern: &TokenStream, start: &str, fields: &[Field<'_>], end: &
     }
 }
 
-/// The text as JSON writes it, in quotes.
+/// The text as JSON writes it, in quotes: letter for letter as `serde_json` does.
 fn json_string(text: &str) -> String {
     let mut json = String::from('"');
     for letter in text.chars() {
         match letter {
             '"' | '\\' => json.extend(['\\', letter]),
+            '\x08' => json.push_str("\\b"),
+            '\t' => json.push_str("\\t"),
+            '\n' => json.push_str("\\n"),
+            '\x0c' => json.push_str("\\f"),
+            '\r' => json.push_str("\\r"),
             '\0'..='\x1f' => json.push_str(&format!("\\u{:04x}", u32::from(letter))),
             _ => json.push(letter),
         }

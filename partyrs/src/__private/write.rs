@@ -6,6 +6,7 @@
 use bytestring::ByteString;
 use serde::Serialize;
 
+use super::scan::string_len;
 use crate::{EncodeError, Frame};
 
 /// Room for a short message, so that its buffer is allocated once.
@@ -50,18 +51,24 @@ impl Text {
     }
 
     /// Adds the keys of `payload` after what is there; a payload without any (a unit struct) adds none.
+    /// None of them may be in `taken`, which has JSON strings.
     pub fn payload<T: Serialize + ?Sized>(
         &mut self,
         variant: &'static str,
+        taken: &[&'static str],
         payload: &T,
     ) -> Result<(), EncodeError> {
         let start = self.json.len();
         self.value(payload)?;
+        if let Some(key) = key_among(&self.json[start..], taken) {
+            return Err(EncodeError::KeyTaken { variant, key });
+        }
         let is_first = self.json[..start].last() == Some(&b'{');
         // The payload has been written as an object of its own. Its brace gives way to the
         // comma after the keys before it, and its end to the end that all messages get.
         match &self.json[start..] {
-            b"{}" | b"null" => self.json.truncate(start),
+            b"null" => self.json.truncate(start),
+            [b'{', inner @ .., b'}'] if inner.trim_ascii().is_empty() => self.json.truncate(start),
             [b'{', .., b'}'] if is_first => {
                 self.json.remove(start);
                 self.json.pop();
@@ -81,6 +88,35 @@ impl Text {
         self.literal(json);
         let text = String::from_utf8(self.json).expect("serde_json writes UTF-8");
         Frame::text(text)
+    }
+}
+
+/// The first of `keys` that the JSON has as a key, if it is an object.
+fn key_among(json: &[u8], keys: &[&'static str]) -> Option<&'static str> {
+    let (mut rest, mut depth) = (json, 0_usize);
+    loop {
+        let at = rest.iter().position(|byte| matches!(byte, b'"' | b'{' | b'[' | b'}' | b']'))?;
+        let found = &rest[at..];
+        match found[0] {
+            b'"' => {
+                let (text, behind) = found.split_at(string_len(&found[1..])? + 2);
+                // At this depth a colon makes the difference between a key and a value.
+                if depth == 1
+                    && behind.trim_ascii_start().starts_with(b":")
+                    && let Some(key) = keys.iter().find(|key| key.as_bytes() == text)
+                {
+                    return Some(key);
+                }
+                rest = behind;
+                continue;
+            }
+            b'{' => depth += 1,
+            // There are no keys in a list, and what is in it is too deep.
+            b'[' => depth += 2,
+            b']' => depth = depth.saturating_sub(2),
+            _ => depth = depth.saturating_sub(1),
+        }
+        rest = &found[1..];
     }
 }
 

@@ -168,3 +168,57 @@ fn a_message_that_is_always_the_same_shares_its_bytes() {
     let [Frame::Text(first), Frame::Text(second)] = frames else { panic!("not text") };
     assert_eq!(first.as_ptr(), second.as_ptr());
 }
+
+/// A browser takes the last of two equal keys, and so would see another message; and the names of
+/// users are keys of maps.
+#[test]
+fn what_stands_beside_the_tag_may_not_have_a_key_that_is_taken() {
+    type Map = BTreeMap<String, serde_json::Value>;
+
+    #[derive(IntoFrame)]
+    #[frame(tag = "\t\"kind")]
+    enum Tell {
+        Scores(Map),
+        State {
+            #[frame(skip_serializing_if = "Option::is_none")]
+            id: Option<u8>,
+            #[frame(flatten)]
+            rest: Map,
+            last: u8,
+        },
+    }
+    #[derive(IntoFrame)]
+    #[frame(content = "data")]
+    enum Within {
+        Scores(Map),
+        State {
+            id: u8,
+            #[frame(flatten)]
+            rest: Map,
+        },
+    }
+    let map = |key: &str| -> Map {
+        let odd = serde_json::json!(["\"", {"type": 1, "\t\"kind": 1, "id": 1, "last": 1}, "last", "id"]);
+        [("a".to_owned(), odd), (key.to_owned(), "id".into())].into()
+    };
+    let taken = |message: Result<Frame, EncodeError>| match message {
+        Err(EncodeError::KeyTaken { variant, key }) => Some((variant, key)),
+        other => other.map(|_| None).expect("no other error"),
+    };
+    let kind = "\t\"kind";
+    let state = |key: &str| taken(Tell::State { id: None, rest: map(key), last: 1 }.into_frame());
+    let within = |key: &str| taken(Within::State { id: 1, rest: map(key) }.into_frame());
+    assert_eq!(taken(Tell::Scores(map(kind)).into_frame()), Some(("Scores", r#""\t\"kind""#)));
+    assert_eq!(taken(Tell::Scores(map("type")).into_frame()), None);
+    assert_eq!(state(kind), Some(("rest", r#""\t\"kind""#)));
+    assert_eq!(state("id"), Some(("rest", r#""id""#)));
+    assert_eq!(state("last"), Some(("rest", r#""last""#)));
+    assert_eq!(state("type"), None);
+    assert_eq!(within("id"), Some(("rest", r#""id""#)));
+    assert_eq!(within("type"), None);
+    assert_eq!(taken(Within::Scores(map("type")).into_frame()), None);
+    assert_eq!(
+        Tell::Scores(map(kind)).into_frame().unwrap_err().to_string(),
+        r#"the payload of `Scores` has the key "\t\"kind", which the message has already; give it a key of its own to stand under"#
+    );
+}

@@ -71,7 +71,7 @@ where
                 );
                 ::partyrs::__private::Text::payload::<
                     Point,
-                >(&mut __text, "move", __field0)?;
+                >(&mut __text, "move", &["\"kind\""], __field0)?;
                 ::core::result::Result::Ok(
                     ::partyrs::__private::Text::ending(__text, "}"),
                 )

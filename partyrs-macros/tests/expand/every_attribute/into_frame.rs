@@ -59,7 +59,12 @@ impl ::partyrs::__private::WriteMessage for Ask {
                 }
                 ::partyrs::__private::Text::payload::<
                     Map,
-                >(&mut __text, "rest", __field4)?;
+                >(
+                    &mut __text,
+                    "rest",
+                    &["\"type\"", "\"fullText\"", "\"level\"", "\"colour\""],
+                    __field4,
+                )?;
                 ::core::result::Result::Ok(
                     ::partyrs::__private::Text::ending(__text, "}"),
                 )
@@ -81,7 +86,7 @@ impl ::partyrs::__private::WriteMessage for Ask {
                 );
                 ::partyrs::__private::Text::payload::<
                     Shape,
-                >(&mut __text, "Draw", __field0)?;
+                >(&mut __text, "Draw", &["\"type\""], __field0)?;
                 ::core::result::Result::Ok(
                     ::partyrs::__private::Text::ending(__text, "}"),
                 )
