@@ -15,17 +15,16 @@
 //! what keys are left is read in the same way: its type is handed the whole object, and
 //! [`Rest`] puts the entries of the other fields aside, into their slots, as they come.
 
+mod payload;
+
 use std::{cell::Cell, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{
-        DeserializeSeed, Error, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
-        value::MapAccessDeserializer,
-    },
-    forward_to_deserialize_any,
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor},
 };
 
+use self::payload::{Missing, Payload, Rest};
 use super::{
     quick::Quick,
     scan::{find_tag, tag_at_end},
@@ -152,58 +151,14 @@ struct KnownKey {
     keys: &'static [&'static str],
 }
 
-/// Reads a key for a payload, unless it is the tag or among `keys`.
-struct KeyBesideTag<K> {
-    tag: Option<&'static str>,
-    keys: &'static [&'static str],
-    seed: K,
-}
-
 /// Reads the tag's value, and refuses another than this.
 struct Guessed<'a>(&'a str);
-
-/// A key on its way to a payload.
-enum Key<K, V> {
-    /// It is the tag; the seed waits for another.
-    Tag(K),
-    /// It is this one of the keys that are not the payload's; so is the seed.
-    Taken(usize, K),
-    Other(V),
-}
-
-/// A key's text; as with serde_json's own keys, a map may have numbers or booleans for keys.
-struct KeyText<'a, E> {
-    text: &'a str,
-    error: PhantomData<E>,
-}
-
-/// The entries, as the payload's type sees them.
-struct Payload<'a, M>(&'a mut M);
-
-/// Entries whose first key has been read to see whether there is one.
-struct FromFirst<'a, M> {
-    first: Option<String>,
-    map: &'a mut M,
-}
-
-/// The entries that no other field has; those of other fields go to `take`.
-struct Rest<'a, 'e, M, F> {
-    entries: &'a mut Entries<'e, M>,
-    keys: &'static [&'static str],
-    take: F,
-}
 
 /// Reads the object under the key for the content.
 struct ContentObject<'a, E> {
     variant: usize,
     failed: &'a Cell<Option<&'static str>>,
     message: PhantomData<E>,
-}
-
-/// Stands for the value of a field that never came.
-struct Missing<E> {
-    name: &'static str,
-    error: PhantomData<E>,
 }
 
 /// Reads an enum's message.
@@ -465,59 +420,6 @@ impl<T, M, E> Slot<T, M, E> {
     }
 }
 
-/// The entries as a payload's type reads them.
-impl<'de, M: Source<'de>> MapAccess<'de> for Entries<'_, M> {
-    type Error = M::Error;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, M::Error> {
-        let mut seed = seed;
-        loop {
-            match self.map.next_key_seed(KeyBesideTag { tag: self.tag, keys: &[], seed })? {
-                None => return Ok(None),
-                Some(Key::Other(key)) => return Ok(Some(key)),
-                Some(Key::Tag(unused) | Key::Taken(_, unused)) => seed = unused,
-            }
-            self.skip_tag()?;
-        }
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, M::Error> {
-        self.map.next_value_seed(seed)
-    }
-}
-
-/// What is left of them.
-impl<'de, 'e, M, F> MapAccess<'de> for Rest<'_, 'e, M, F>
-where
-    M: Source<'de>,
-    F: FnMut(&mut Entries<'e, M>, usize) -> Result<(), M::Error>,
-{
-    type Error = M::Error;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, M::Error> {
-        let mut seed = seed;
-        loop {
-            let key = KeyBesideTag { tag: self.entries.tag, keys: self.keys, seed };
-            match self.entries.map.next_key_seed(key)? {
-                None => return Ok(None),
-                Some(Key::Other(key)) => return Ok(Some(key)),
-                Some(Key::Tag(unused)) => {
-                    seed = unused;
-                    self.entries.skip_tag()?;
-                }
-                Some(Key::Taken(place, unused)) => {
-                    seed = unused;
-                    (self.take)(self.entries, place)?;
-                }
-            }
-        }
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, M::Error> {
-        self.entries.map.next_value_seed(seed)
-    }
-}
-
 impl<'de, M: MapAccess<'de>> MapAccess<'de> for Any<M> {
     type Error = M::Error;
 
@@ -533,21 +435,6 @@ impl<'de, M: MapAccess<'de>> MapAccess<'de> for Any<M> {
 }
 
 impl<'de, M: MapAccess<'de>> Source<'de> for Any<M> {}
-
-impl<'de, M: MapAccess<'de>> MapAccess<'de> for FromFirst<'_, M> {
-    type Error = M::Error;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, M::Error> {
-        match self.first.take() {
-            Some(first) => seed.deserialize(KeyText { text: &first, error: PhantomData }).map(Some),
-            None => self.map.next_key_seed(seed),
-        }
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, M::Error> {
-        self.map.next_value_seed(seed)
-    }
-}
 
 impl<'de, E: ReadMessage> Visitor<'de> for FirstPass<'_, E> {
     type Value = Found<E>;
@@ -736,159 +623,6 @@ impl<'de, E: ReadMessage> Visitor<'de> for ContentObject<'_, E> {
     }
 }
 
-impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for KeyBesideTag<K> {
-    type Value = Key<K, K::Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for KeyBesideTag<K> {
-    type Value = Key<K, K::Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        if self.tag == Some(text) {
-            return Ok(Key::Tag(self.seed));
-        }
-        if let Some(place) = self.keys.iter().position(|key| *key == text) {
-            return Ok(Key::Taken(place, self.seed));
-        }
-        self.seed.deserialize(KeyText { text, error: PhantomData }).map(Key::Other)
-    }
-}
-
-/// Keys that are read as numbers or booleans come as such if the text is one.
-macro_rules! parse_key {
-    ($($deserialize:ident => $visit:ident,)*) => {$(
-        fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-            match self.text.parse() {
-                Ok(value) => visitor.$visit(value),
-                Err(_) => visitor.visit_str(self.text),
-            }
-        }
-    )*};
-}
-
-impl<'de, E: Error> Deserializer<'de> for KeyText<'_, E> {
-    type Error = E;
-
-    parse_key! {
-        deserialize_bool => visit_bool,
-        deserialize_i8 => visit_i8,
-        deserialize_i16 => visit_i16,
-        deserialize_i32 => visit_i32,
-        deserialize_i64 => visit_i64,
-        deserialize_i128 => visit_i128,
-        deserialize_u8 => visit_u8,
-        deserialize_u16 => visit_u16,
-        deserialize_u32 => visit_u32,
-        deserialize_u64 => visit_u64,
-        deserialize_u128 => visit_u128,
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-        visitor.visit_str(self.text)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, E> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, E> {
-        visitor.visit_enum(self.text.into_deserializer())
-    }
-
-    forward_to_deserialize_any! {
-        f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct
-        identifier ignored_any
-    }
-}
-
-impl<'de, M: MapAccess<'de>> Deserializer<'de> for Payload<'_, M> {
-    type Error = M::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, M::Error> {
-        visitor.visit_map(self.0)
-    }
-
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, M::Error> {
-        skip_entries(self.0)?;
-        visitor.visit_unit()
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, M::Error> {
-        self.deserialize_unit(visitor)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, M::Error> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    /// Whoever has `None` writes no key.
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, M::Error> {
-        match self.0.next_key()? {
-            None => visitor.visit_none(),
-            first => visitor.visit_some(Payload(&mut FromFirst { first, map: self.0 })),
-        }
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, M::Error> {
-        // The first key is the enum's own tag; what else there is it does not look at.
-        let value = MapAccessDeserializer::new(&mut *self.0).deserialize_enum(name, variants, visitor)?;
-        skip_entries(self.0)?;
-        Ok(value)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf seq tuple
-        tuple_struct map struct identifier ignored_any
-    }
-}
-
-impl<'de, E: Error> Deserializer<'de> for Missing<E> {
-    type Error = E;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, E> {
-        Err(E::missing_field(self.name))
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-        visitor.visit_none()
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
 /// Where `found` stands among `keys`; behind them if it does not.
 #[inline(always)]
 fn place(keys: &[&str], found: &str) -> usize {
@@ -901,181 +635,4 @@ fn skip_entries<'de, M: MapAccess<'de>>(map: &mut M) -> Result<(), M::Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{collections::BTreeMap, fmt::Debug};
-
-    use proptest::{
-        prelude::*,
-        test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
-    };
-    use serde::Deserialize;
-
-    use super::{ReadMessage, Shape, read_quickly, read_with_care};
-    use crate::{Frame, FromFrame};
-
-    #[derive(Debug, PartialEq, FromFrame)]
-    enum Beside {
-        Unit,
-        Fields {
-            a: u8,
-            b: Option<String>,
-        },
-        Payload(Point),
-        Map(BTreeMap<String, i8>),
-        Odd {
-            #[frame(rename = "a\"b")]
-            quoted: Option<u8>,
-            #[frame(rename = "\\")]
-            backslash: Option<u8>,
-            #[frame(rename = "é", alias = "\n")]
-            accent: Option<u8>,
-        },
-        Rest {
-            a: u8,
-            #[frame(flatten)]
-            rest: BTreeMap<String, i8>,
-        },
-    }
-
-    #[derive(Debug, PartialEq, Deserialize)]
-    struct Point {
-        a: u8,
-        c: Option<bool>,
-    }
-
-    #[derive(Debug, PartialEq, FromFrame)]
-    #[frame(tag = "t", content = "c", deny_unknown_fields)]
-    enum Under {
-        Unit,
-        Fields {
-            a: u8,
-        },
-        One(u8),
-        #[frame(other)]
-        Other(String),
-    }
-
-    const BESIDE: Shape = Shape {
-        tag: "type",
-        names: &["Unit", "Fields", "Payload", "Map", "Odd", "Rest"],
-        aliases: &[],
-        keeps_other: false,
-    };
-
-    const UNDER: Shape =
-        Shape { tag: "t", names: &["Unit", "Fields", "One"], aliases: &[], keeps_other: true };
-
-    /// Both ways come to the same message or the same error.
-    fn agrees<E: FromFrame + ReadMessage + Debug>(
-        shape: &'static Shape,
-        text: &str,
-    ) -> Result<(), TestCaseError> {
-        let message = E::from_frame(Frame::text(text));
-        prop_assert_eq!(
-            format!("{message:?}"),
-            format!("{:?}", read_with_care::<E>(text, shape)),
-            "{}",
-            text
-        );
-        Ok(())
-    }
-
-    #[test]
-    fn the_quick_way_comes_to_what_the_careful_one_does() {
-        const ENTRIES: [&str; 41] = [
-            r#""type":"Unit""#,
-            r#""type":"Fields""#,
-            r#""type":"Payload""#,
-            r#""type":"Map""#,
-            r#""type":"Rest""#,
-            r#""type":"Odd""#,
-            r#""a"b":1"#,
-            r#""a\"b":1"#,
-            r#""é":1"#,
-            "\"\n\":1",
-            r#""\n":1"#,
-            r#""\":1"#,
-            r#""type":"Nobody""#,
-            r#""type":1"#,
-            r#""type":"\u0055nit""#,
-            r#""\u0074ype":"Fields""#,
-            r#""t\u0079pe":"Unit""#,
-            r#" "type" : "Fields" "#,
-            r#""t":"Unit""#,
-            r#""t":"Fields""#,
-            r#""t":"One""#,
-            r#""t":"Nobody""#,
-            r#""\u0074":"One""#,
-            r#""c":{"a":1}"#,
-            r#""c":{"a":1,"t":"Unit"}"#,
-            r#""c":3"#,
-            r#""a":1"#,
-            r#""a":2"#,
-            r#""a":300"#,
-            r#""a":"type""#,
-            r#""a":"\"type\":\"Unit\"""#,
-            r#""b":"x""#,
-            r#""b":null"#,
-            r#""b":",\"type\":""#,
-            r#""c":true"#,
-            r#""c":null"#,
-            r#""x":-1"#,
-            r#""x":{"type":"Unit"}"#,
-            r#""x":[{"a":1,"type":"Unit"}]"#,
-            r#""x":"\\""#,
-            r#""\\":5"#,
-        ];
-        let entries = proptest::collection::vec(prop::sample::select(&ENTRIES[..]), 0..6);
-        let text = (entries, prop::sample::select(vec!["}", "}", "}", "}", " }\n", "", "}}", ",}"]))
-            .prop_map(|(entries, end)| format!("{{{}{end}", entries.join(",")));
-        let config = Config { cases: 20_000, failure_persistence: None, ..Config::default() };
-        let seed = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-        TestRunner::new_with_rng(config, seed)
-            .run(&text, |text| agrees::<Beside>(&BESIDE, &text).and_then(|()| agrees::<Under>(&UNDER, &text)))
-            .unwrap_or_else(|error| panic!("{error}"));
-    }
-
-    #[test]
-    fn a_message_out_of_the_ordinary_in_one_place_only_is_read_quickly() {
-        for text in [
-            r#"{"type":"Fields","a":1,"b":"x"}"#,
-            r#"{"a":1,"b":"x","type":"Fields"}"#,
-            r#"{"a":1,"type":"Fields","b":"x"}"#,
-            r#"{"a":1,"b":"\"x\\\n\ud83d\ude00","type":"Fields"}"#,
-            r#"{"type":"Fields","a":1,"y":[{},1e400,"\n"],"\u0062":"x"}"#,
-            r#"{"y":{"type":"Unit"},"a":1,"type":"Fields"}"#,
-            r#"{"type":"Fields","ab":2,"a":1,"":0}"#,
-            r#"{"type":"Fields","a":1,"type":"Unit"}"#,
-            r#"{"type":"Unit","a":1,"type":"Unit"}"#,
-            r#"{"a":1,"type":"Unit","type":"Unit"}"#,
-            r#"{"type":"Payload","a":1,"c":null}"#,
-            r#"{"a":1,"c":true,"type":"Payload"}"#,
-            r#"{"type":"Map","a":1}"#,
-            r#"{"a":1,"type":"Map"}"#,
-            r#"{"x":-1,"a":1,"type":"Rest"}"#,
-            " {\n  \"type\" : \"Unit\"\r\n}\t",
-            " {\n  \"a\" : 1 , \"type\" : \"Unit\"\r\n}\t",
-        ] {
-            assert!(read_quickly::<Beside>(text, &BESIDE).is_some(), "{text}");
-        }
-    }
-
-    /// Of two tags the first counts, so what the last one says must be refused.
-    #[test]
-    fn a_tag_at_the_end_counts_only_if_no_other_came_before() {
-        for text in [
-            r#"{"a":1,"type":"Fields","type":"Unit"}"#,
-            r#"{"a":1,"type":"Fields","b":"x","type":"Unit"}"#,
-            r#"{"a":1,"\u0074ype":"Fields","type":"Unit"}"#,
-            r#"{"a":1,"type":"Fields","type":"Payload"}"#,
-            r#"{"a":1,"type":"Fields","type":"Map"}"#,
-            r#"{"a":1,"type":"Fields","type":"Rest"}"#,
-        ] {
-            assert!(read_quickly::<Beside>(text, &BESIDE).is_none(), "{text}");
-            assert!(
-                matches!(Beside::from_frame(Frame::text(text)), Ok(Beside::Fields { a: 1, .. })),
-                "{text}"
-            );
-        }
-    }
-}
+mod tests;
