@@ -1,6 +1,6 @@
-//! What reading a message may cost: allocations, counted.
+//! What reading and writing a message may cost: allocations, counted.
 
-use partyrs::{Frame, FromFrame};
+use partyrs::{Frame, FromFrame, IntoFrame};
 use serde::{Deserialize, de::DeserializeOwned};
 
 mod protocol;
@@ -50,4 +50,33 @@ fn a_text_with_many_escapes_keeps_no_more_memory_than_twice_its_length() {
         let Ok(Ask::Join { name, .. }) = Ask::from_frame(frame) else { panic!("is no message") };
         assert!(name.capacity() <= 2 * name.len() + 16, "{escape}: {} for {}", name.capacity(), name.len());
     }
+}
+
+/// How long it is, whatever that is: nothing grows on the way, and nothing is kept that is not sent.
+#[test]
+fn a_message_that_is_written_allocates_its_frame_and_no_more() {
+    #[derive(partyrs::IntoFrame)]
+    enum Tell<'a> {
+        Said { text: &'a str, at: u64 },
+        Ping,
+    }
+    let write = |len: usize| {
+        let text = "x".repeat(len);
+        let mut frame = None;
+        let counted = allocation_counter::measure(|| {
+            frame = Some(Tell::Said { text: &text, at: 7 }.into_frame());
+        });
+        let frame = frame.expect("was run").expect("is a message");
+        (counted, frame.as_text().expect("is text").len() as u64)
+    };
+    // The longest that the thread keeps a buffer for, which is there from then on.
+    write(30_000);
+    for len in [0, 1, 40, 128, 129, 4096, 29_999] {
+        let (counted, frame_len) = write(len);
+        assert_eq!((counted.count_total, counted.bytes_total), (1, frame_len), "{len} characters");
+    }
+    // One that is far longer leaves nothing behind.
+    let (counted, frame_len) = write(1_000_000);
+    assert!(counted.bytes_current <= frame_len as i64, "{} for {frame_len}", counted.bytes_current);
+    assert_eq!(allocation_counter::measure(|| drop(Tell::Ping.into_frame())).count_total, 0);
 }

@@ -1,7 +1,10 @@
 //! Messages into JSON text.
 //!
 //! The written code knows the braces, the tag and the keys as literals; here the values
-//! come between them, straight into the one buffer that becomes the frame.
+//! come between them, into a buffer that each thread has. How long a message is, is known when it is written;
+//! then the frame gets a buffer of that size, and that is all that is allocated.
+
+use std::cell::Cell;
 
 use bytestring::ByteString;
 use serde::Serialize;
@@ -9,8 +12,13 @@ use serde::Serialize;
 use super::scan::string_len;
 use crate::{EncodeError, Frame};
 
-/// Room for a short message, so that its buffer is allocated once.
-const TEXT_BYTES_USUAL: usize = 128;
+/// Up to this size a thread keeps its buffer for the next message.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+thread_local! {
+    /// Empty while a message is being written: one that is written meanwhile has a buffer of its own.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// What `#[derive(IntoFrame)]` writes for the item itself; both of its `IntoFrame` impls call it.
 pub trait WriteMessage {
@@ -28,7 +36,9 @@ impl Text {
     /// Begins with `json`: the opening brace, and what follows it that is known beforehand.
     #[must_use]
     pub fn starting(json: &str) -> Self {
-        let mut text = Self { json: Vec::with_capacity(TEXT_BYTES_USUAL.max(2 * json.len())) };
+        let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
+        buffer.clear();
+        let mut text = Self { json: buffer };
         text.literal(json);
         text
     }
@@ -86,8 +96,12 @@ impl Text {
     #[must_use]
     pub fn ending(mut self, json: &str) -> Frame {
         self.literal(json);
-        let text = String::from_utf8(self.json).expect("serde_json writes UTF-8");
-        Frame::text(text)
+        let frame = Frame::text(std::str::from_utf8(&self.json).expect("serde_json writes UTF-8"));
+        if self.json.capacity() <= BUFFER_BYTES_MAX {
+            // A thread that ends needs none any more.
+            let _ = BUFFER.try_with(|buffer| buffer.set(self.json));
+        }
+        frame
     }
 }
 
@@ -103,7 +117,7 @@ fn key_among(json: &[u8], keys: &[&'static str]) -> Option<&'static str> {
                 // At this depth a colon makes the difference between a key and a value.
                 if depth == 1
                     && behind.trim_ascii_start().starts_with(b":")
-                    && let Some(key) = keys.iter().find(|key| key.as_bytes() == text)
+                    && let Some(key) = keys.iter().find(|key| is_same(key, text))
                 {
                     return Some(key);
                 }
@@ -120,8 +134,58 @@ fn key_among(json: &[u8], keys: &[&'static str]) -> Option<&'static str> {
     }
 }
 
+/// Whether two JSON strings say the same. Other programs may write a letter as an escape.
+fn is_same(key: &str, text: &[u8]) -> bool {
+    let read = |text: &[u8]| serde_json::from_slice::<String>(text).ok();
+    key.as_bytes() == text || (text.contains(&b'\\') && read(text) == read(key.as_bytes()))
+}
+
 /// A message that is always the same; nothing is allocated.
 #[must_use]
 pub fn constant(json: &'static str) -> Frame {
     Frame::Text(ByteString::from_static(json))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::{Text, key_among};
+    use crate::Frame;
+
+    #[test]
+    fn a_key_is_found_however_its_letters_are_written() {
+        let keys = ["\"type\"", "\"\\t\\\"\""];
+        for (json, found) in [
+            (r#"{"type":1}"#, Some(0)),
+            (r#"{"a":{"type":1}, "\u0074yp\u0065" : 1}"#, Some(0)),
+            (r#"{"\u0009\u0022":1}"#, Some(1)),
+            (r#"{"Type":1,"\\type":1,"a":"type","b":["type"],"c":{"type":1}}"#, None),
+            (r#"["type"]"#, None),
+            (r#""type""#, None),
+        ] {
+            assert_eq!(key_among(json.as_bytes(), &keys), found.map(|index: usize| keys[index]), "{json}");
+        }
+    }
+
+    /// A value that writes a message while it is written itself.
+    struct Meanwhile<'a>(&'a RefCell<Option<Frame>>);
+
+    impl serde::Serialize for Meanwhile<'_> {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut inner = Text::starting("{\"inner\":");
+            inner.value(&1).map_err(serde::ser::Error::custom)?;
+            self.0.replace(Some(inner.ending("}")));
+            serializer.serialize_u8(2)
+        }
+    }
+
+    #[test]
+    fn messages_that_are_written_within_each_other_do_not_mix() {
+        let inner = RefCell::new(None);
+        let mut outer = Text::starting("{\"outer\":");
+        outer.value(&Meanwhile(&inner)).expect("is written");
+        assert_eq!(outer.ending("}"), Frame::text(r#"{"outer":2}"#));
+        assert_eq!(inner.take(), Some(Frame::text(r#"{"inner":1}"#)));
+    }
 }
