@@ -269,7 +269,6 @@ content where there was none
     what clients send, `say.text`: rooms no longer read it; what clients say there is lost
     what clients send, `say.data`: it is new and required; clients that do not know it are refused
     what rooms send, `say.text`: rooms no longer send it; earlier clients count on it
-    what rooms send, `error.error`: rooms no longer send it; earlier clients count on it
 
 tag where there was none
     what clients send, `every message`: it has the tag `type` now, and had no tag; clients that send the earlier one get an error

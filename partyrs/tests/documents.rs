@@ -1,13 +1,14 @@
 //! What is written of messages with names, docs and types that are hard.
 
 #![cfg(feature = "protocol")]
+#![recursion_limit = "512"]
 #![expect(dead_code, reason = "the types are only described")]
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use partyrs::protocol::Document;
-use partyrs::{Frame, FromFrame, IntoFrame, Json, Protocol};
+use partyrs::{Frame, FromFrame, IntoFrame, Json, Protocol, Validate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -388,4 +389,122 @@ fn a_party_may_have_any_json_for_messages() {
     assert_eq!(Document::from_json(&document.to_json()).expect("our own"), document);
     assert_eq!(document.breaks_since(&document), []);
     assert!(document.to_typescript().contains("export type ClientMessage = unknown;"));
+}
+
+/// What a room answers by itself stands beside the tag, wherever its messages have theirs.
+#[test]
+fn the_default_error_is_described_as_it_is_sent() {
+    #[derive(IntoFrame, Protocol)]
+    #[frame(content = "data")]
+    enum Tell {
+        Said { text: String },
+    }
+    let document = Document::of::<(), Tell>("main");
+    let error = message(&document, "RoomMessage", "error");
+    assert_eq!(error["required"], json!(["type", "error"]));
+    assert!(error["properties"].get("path").is_some() && error["properties"].get("data").is_none());
+    let said = message(&document, "RoomMessage", "Said");
+    assert_eq!(said["required"], json!(["type", "data"]));
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Keyword {
+    x: u8,
+}
+
+/// Keys that are called as words of JSON Schema are, and values that look like schemas.
+#[derive(FromFrame, IntoFrame, Protocol)]
+enum Keywords {
+    All {
+        default: Keyword,
+        #[frame(rename = "const")]
+        constant: Keyword,
+        #[frame(rename = "enum")]
+        choice: Vec<Keyword>,
+        #[frame(rename = "$ref")]
+        reference: Keyword,
+        examples: BTreeMap<String, Keyword>,
+        properties: Schemalike,
+    },
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Schemalike {
+    #[serde(default = "schemalike")]
+    of: Value,
+}
+
+fn schemalike() -> Value {
+    json!({ "format": "int32", "$ref": "#/$defs/Keyword" })
+}
+
+#[test]
+fn keys_and_values_that_look_like_words_of_a_schema_are_none() {
+    let document = Document::of::<Keywords, Keywords>("main");
+    assert_eq!(Document::from_json(&document.to_json()).expect("is one"), document);
+    let schemalike_type = &document.json_schema()["$defs"]["Schemalike"];
+    assert_eq!(schemalike_type["properties"]["of"]["default"], schemalike());
+
+    let asyncapi = partyrs::protocol::asyncapi("a", "1", &[document]);
+    let payload = &asyncapi["components"]["messages"]["main-receive-All"]["payload"]["properties"];
+    for key in ["default", "const", "$ref"] {
+        assert_eq!(payload[key]["$ref"], "#/components/schemas/main-Keyword", "{key}");
+    }
+    assert_eq!(payload["enum"]["items"]["$ref"], "#/components/schemas/main-Keyword");
+    assert_eq!(payload["examples"]["additionalProperties"]["$ref"], "#/components/schemas/main-Keyword");
+}
+
+#[test]
+fn several_texts_with_braces_are_one_item_of_a_list() {
+    #[derive(Serialize, JsonSchema)]
+    #[schemars(inline)]
+    enum Brace {
+        #[serde(rename = "{")]
+        Open,
+        #[serde(rename = "\"[")]
+        Close,
+    }
+    #[derive(IntoFrame, Protocol)]
+    enum Tell {
+        Braces { list: Vec<Brace> },
+    }
+    let module = Document::of::<(), Tell>("main").to_typescript();
+    assert!(module.contains(r#"list: ("{" | "\"[")[];"#), "{module}");
+}
+
+/// Each type holds the next twice: their rules are told once for each type.
+#[test]
+fn rules_of_types_that_hold_each_other_often_are_told_in_time() {
+    #[derive(Serialize, Deserialize, JsonSchema, Validate)]
+    struct End {
+        #[frame(range(max = 7))]
+        end: u8,
+    }
+    macro_rules! chain {
+        ($name:ident $($rest:ident)+) => {
+            chain!($($rest)+);
+            chain!(@ $name $($rest)+);
+        };
+        ($name:ident) => {};
+        (@ $name:ident $next:ident $($rest:ident)*) => {
+            #[derive(Serialize, Deserialize, JsonSchema, Validate)]
+            struct $name {
+                #[frame(nested)]
+                left: Option<Box<$next>>,
+                #[frame(nested)]
+                right: Option<Box<$next>>,
+            }
+        };
+    }
+    chain!(T01 T02 T03 T04 T05 T06 T07 T08 T09 T10 T11 T12 T13 T14 T15 T16 T17 T18 T19 T20
+        T21 T22 T23 T24 T25 T26 T27 T28 T29 T30 T31 T32 T33 T34 T35 T36 T37 T38 T39 End);
+    #[derive(FromFrame, Protocol)]
+    enum Ask {
+        Grow {
+            #[frame(nested)]
+            tree: T01,
+        },
+    }
+    let document = Document::of::<Ask, ()>("main");
+    assert_eq!(document.json_schema()["$defs"]["End"]["properties"]["end"]["maximum"], 7);
 }

@@ -4,12 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::Document;
 use super::document::{CLIENT_MESSAGE, ROOM_MESSAGE, target};
 use super::messages::BINARY;
-
-/// Words whose values are JSON as it is, and no schemas.
-const VALUES: [&str; 4] = ["const", "default", "enum", "examples"];
+use super::{Document, walk};
 
 /// An [AsyncAPI 3.0](https://www.asyncapi.com/docs/reference/specification/v3.0.0) document of these parties: a
 /// channel for each, which is the address of its rooms, and an operation for each direction. The service that it
@@ -140,46 +137,22 @@ fn messages_of(schema: &Value, types: &BTreeMap<String, String>) -> Vec<(String,
 
 /// The schema in the words of draft 7.
 fn convert(schema: &Value, types: &BTreeMap<String, String>) -> Value {
-    match schema {
-        Value::Object(words) => {
-            let mut converted = Map::new();
-            for (word, value) in words {
-                match (word.as_str(), value) {
-                    (word, value) if VALUES.contains(&word) => {
-                        converted.insert(word.to_owned(), value.clone());
-                    }
-                    ("$ref", Value::String(to)) => {
-                        let name = target(to).and_then(|name| types.get(&*name));
-                        let to =
-                            name.map_or_else(|| to.clone(), |name| format!("#/components/schemas/{name}"));
-                        converted.insert("$ref".to_owned(), to.into());
-                    }
-                    ("prefixItems", Value::Array(_)) => {
-                        converted.insert("items".to_owned(), convert(value, types));
-                    }
-                    (_, value) => {
-                        converted.insert(word.clone(), convert(value, types));
-                    }
-                }
-            }
-            match converted.remove("$ref") {
-                Some(to) if to.is_string() && converted.is_empty() => json!({ "$ref": to }),
-                Some(to) if to.is_string() => {
-                    let all = converted.entry("allOf").or_insert_with(|| json!([]));
-                    if let Some(all) = all.as_array_mut() {
-                        all.push(json!({ "$ref": to }));
-                    }
-                    converted.into()
-                }
-                // It is a key of the user's.
-                Some(other) => {
-                    converted.insert("$ref".to_owned(), other);
-                    converted.into()
-                }
-                None => converted.into(),
-            }
+    let mut schema = schema.clone();
+    walk::each(&mut schema, |words| {
+        if let Some(first) = words.remove("prefixItems")
+            && let Some(rest) = words.insert("items".to_owned(), first)
+        {
+            words.insert("additionalItems".to_owned(), rest);
         }
-        Value::Array(values) => values.iter().map(|value| convert(value, types)).collect(),
-        other => other.clone(),
-    }
+        let Some(to) = words.remove("$ref") else { return };
+        let name = to.as_str().and_then(target).and_then(|name| types.get(&*name));
+        let reference =
+            json!({ "$ref": name.map_or(to, |name| format!("#/components/schemas/{name}").into()) });
+        if words.is_empty() {
+            words.extend(reference.as_object().cloned().unwrap_or_default());
+        } else if let Some(all) = words.entry("allOf").or_insert_with(|| json!([])).as_array_mut() {
+            all.push(reference);
+        }
+    });
+    schema
 }

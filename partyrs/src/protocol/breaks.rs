@@ -20,7 +20,7 @@ use serde_json::{Number, Value, json};
 use super::document::{CLIENT_MESSAGE, ROOM_MESSAGE, target};
 use super::forms::{Form, Limit, SIGNED, UNSIGNED, aliases, at_most, forms};
 use super::messages::BINARY;
-use super::{Document, Sender};
+use super::{Document, Sender, walk};
 
 /// Something that clients which know an earlier protocol can no longer do, or read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -591,12 +591,6 @@ fn same_definitions(one: &Document, other: &Document) -> BTreeSet<String> {
 }
 
 fn refers_only_to(schema: &Value, names: &BTreeSet<String>) -> bool {
-    match schema {
-        Value::Object(words) => words.iter().all(|(word, value)| match value {
-            Value::String(to) if word == "$ref" => target(to).is_some_and(|name| names.contains(&*name)),
-            value => refers_only_to(value, names),
-        }),
-        Value::Array(values) => values.iter().all(|value| refers_only_to(value, names)),
-        _ => true,
-    }
+    let is_other = |to: &str| target(to).is_none_or(|name| !names.contains(&*name));
+    walk::reference(schema, &is_other).is_none()
 }

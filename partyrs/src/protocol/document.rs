@@ -7,7 +7,7 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
-use super::{Break, Protocol, Sender, breaks, messages, typescript};
+use super::{Break, Protocol, Sender, breaks, messages, typescript, walk};
 use crate::PartyName;
 
 /// The definition of what clients send.
@@ -39,7 +39,8 @@ impl Document {
     /// The protocol of the party with this name, under which the host has it.
     ///
     /// What a room answers by itself to a frame that it cannot read is a message of its too, called `error`,
-    /// if rooms tag their messages with `type` and have none of this name.
+    /// if rooms tag their messages with `type` and have none of this name. In other protocols clients are told
+    /// nothing of that answer; there `on_invalid` is to send a message that they know.
     ///
     /// # Panics
     ///
@@ -97,7 +98,8 @@ impl Document {
             }
         }
         let document = Self { party, schema };
-        match document.missing(&document.schema) {
+        let is_missing = |to: &str| target(to).is_none_or(|name| document.find(&name).is_none());
+        match walk::reference(&document.schema, &is_missing) {
             Some(to) => Err(DocumentError(format!("it refers to `{to}`, of which it has no definition"))),
             None => Ok(document),
         }
@@ -141,23 +143,6 @@ impl Document {
     #[must_use]
     pub fn breaks_since(&self, earlier: &Self) -> Vec<Break> {
         breaks::find(earlier, self)
-    }
-
-    /// What this part of it refers to without having it.
-    fn missing<'a>(&self, schema: &'a Value) -> Option<&'a str> {
-        match schema {
-            Value::Object(keys) => keys.iter().find_map(|(key, value)| match value {
-                Value::String(to) if key == "$ref" => {
-                    let is_known = target(to).is_some_and(|name| self.find(&name).is_some());
-                    (!is_known).then_some(to.as_str())
-                }
-                // Values, and no schemas.
-                _ if ["const", "default", "enum", "examples"].contains(&key.as_str()) => None,
-                value => self.missing(value),
-            }),
-            Value::Array(values) => values.iter().find_map(|value| self.missing(value)),
-            _ => None,
-        }
     }
 
     pub(super) fn definitions(&self) -> impl Iterator<Item = (&String, &Value)> {
@@ -224,7 +209,10 @@ struct Direction {
 
 impl Direction {
     fn new((mut messages, mut definitions): (Value, Map<String, Value>)) -> Self {
-        definitions.values_mut().chain([&mut messages]).for_each(say_what_integers_hold);
+        definitions
+            .values_mut()
+            .chain([&mut messages])
+            .for_each(|schema| walk::each(schema, say_what_integers_hold));
         Self { messages, definitions }
     }
 
@@ -259,64 +247,36 @@ impl Direction {
     }
 }
 
-/// Adds to integers the limits of their types, where only the name of the type is there.
-fn say_what_integers_hold(schema: &mut Value) {
-    match schema {
-        Value::Object(keys) => {
-            let format = keys.get("format").and_then(Value::as_str).unwrap_or_default();
-            let [min, max]: [Value; 2] = match format {
-                "int32" => [i32::MIN.into(), i32::MAX.into()],
-                "uint32" => [0.into(), u32::MAX.into()],
-                "int64" | "int" => [i64::MIN.into(), i64::MAX.into()],
-                "uint64" | "uint" => [0.into(), u64::MAX.into()],
-                "int128" => [(-(2_f64.powi(127))).into(), 2_f64.powi(127).into()],
-                "uint128" => [0.into(), 2_f64.powi(128).into()],
-                _ => [Value::Null, Value::Null],
-            };
-            for (word, limit) in [("minimum", min), ("maximum", max)] {
-                if !limit.is_null() && !keys.contains_key(word) {
-                    keys.insert(word.to_owned(), limit);
-                }
-            }
-            keys.values_mut().for_each(say_what_integers_hold);
-        }
-        Value::Array(values) => values.iter_mut().for_each(say_what_integers_hold),
-        _ => {}
+/// Adds to an integer the limits of its type, where only the name of the type is there.
+fn say_what_integers_hold(schema: &mut Map<String, Value>) {
+    let format = schema.get("format").and_then(Value::as_str).unwrap_or_default();
+    let [min, max]: [Value; 2] = match format {
+        "int32" => [i32::MIN.into(), i32::MAX.into()],
+        "uint32" => [0.into(), u32::MAX.into()],
+        "int64" | "int" => [i64::MIN.into(), i64::MAX.into()],
+        "uint64" | "uint" => [0.into(), u64::MAX.into()],
+        "int128" => [(-(2_f64.powi(127))).into(), 2_f64.powi(127).into()],
+        "uint128" => [0.into(), 2_f64.powi(128).into()],
+        _ => return,
+    };
+    for (word, limit) in [("minimum", min), ("maximum", max)] {
+        schema.entry(word).or_insert(limit);
     }
 }
 
 /// Whether somewhere in the schema stands a reference to one of these definitions.
 fn refers_to(schema: &Value, names: &BTreeSet<String>) -> bool {
-    match schema {
-        Value::Object(keys) => keys.iter().any(|(key, value)| match value {
-            Value::String(to) if key == "$ref" => target(to).is_some_and(|name| names.contains(&*name)),
-            value => refers_to(value, names),
-        }),
-        Value::Array(values) => values.iter().any(|value| refers_to(value, names)),
-        _ => false,
-    }
+    let is_one = |to: &str| target(to).is_some_and(|name| names.contains(&*name));
+    walk::reference(schema, &is_one).is_some()
 }
 
 fn point_to(schema: &mut Value, renamed: &BTreeMap<String, String>) {
-    match schema {
-        Value::Object(keys) => {
-            for (key, value) in keys {
-                match value {
-                    Value::String(to) if key == "$ref" => {
-                        if let Some(name) = target(to).and_then(|name| renamed.get(&*name)) {
-                            *to = format!(
-                                "{DEFINITIONS}{}",
-                                utf8_percent_encode(name, NON_ALPHANUMERIC_OR_LINE)
-                            );
-                        }
-                    }
-                    value => point_to(value, renamed),
-                }
-            }
+    walk::each(schema, |words| {
+        let Some(Value::String(to)) = words.get_mut("$ref") else { return };
+        if let Some(name) = target(to).and_then(|name| renamed.get(&*name)) {
+            *to = format!("{DEFINITIONS}{}", utf8_percent_encode(name, NON_ALPHANUMERIC_OR_LINE));
         }
-        Value::Array(values) => values.iter_mut().for_each(|value| point_to(value, renamed)),
-        _ => {}
-    }
+    });
 }
 
 /// What stands before the name of a definition, where something refers to it.

@@ -56,6 +56,8 @@ struct Draft {
     has_object: bool,
     /// What stands under the key for the content, if that is no object of named fields.
     value: Option<(Value, bool)>,
+    /// Whether its keys stand beside the tag even where there is a key for the content.
+    is_beside_tag: bool,
     is_strict: bool,
 }
 
@@ -155,14 +157,15 @@ impl Messages {
             set_aliases(&mut name, draft.aliases);
             object.key(Key { name: tag.clone(), may_lack: false, schema: name });
         }
+        let content = self.content.as_ref().filter(|_| !draft.is_beside_tag);
         let mut inner = Object::default();
-        let within = if self.content.is_some() { &mut inner } else { &mut object };
+        let within = if content.is_some() { &mut inner } else { &mut object };
         draft.fields.into_iter().for_each(|key| within.key(key));
         for schema in draft.spread {
             within.spread(schema, &self.generator);
         }
         within.is_strict |= draft.is_strict;
-        if let Some(content) = &self.content {
+        if let Some(content) = content {
             let value = draft.value.or_else(|| draft.has_object.then(|| (inner.into_value(), false)));
             if let Some((schema, may_lack)) = value {
                 object.key(Key { name: content.clone(), may_lack, schema });
@@ -402,7 +405,8 @@ fn set_aliases(schema: &mut Value, aliases: Vec<String>) {
 }
 
 /// What a room answers to a frame that it cannot read, unless its server does otherwise.
-pub(super) fn describe_error(message: Message<'_>) -> Message<'_> {
+pub(super) fn describe_error(mut message: Message<'_>) -> Message<'_> {
+    message.draft.is_beside_tag = true;
     message
         .docs("The room could not read what was sent.")
         .field::<String>("error", |field| field.docs("What was wrong, for a person."))

@@ -46,6 +46,7 @@ mod keep;
 mod messages;
 mod rules;
 mod typescript;
+mod walk;
 
 pub use asyncapi::asyncapi;
 pub use breaks::Break;

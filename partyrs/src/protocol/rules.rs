@@ -1,6 +1,7 @@
 //! Rules for values, in the words of JSON Schema.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Number, Value};
@@ -19,8 +20,8 @@ pub(super) struct Book<'a> {
     schema: &'a mut Schema,
     /// The value whose rules are being told.
     place: Place,
-    /// Types whose rules are being told further out: a type may hold itself.
-    within: Vec<String>,
+    /// Types whose rules have been told, or are being told further out: a type may hold itself.
+    told: BTreeSet<String>,
 }
 
 /// Where a schema stands.
@@ -34,7 +35,7 @@ struct Place {
 
 impl<'a> Book<'a> {
     pub(super) fn new(generator: &'a mut SchemaGenerator, schema: &'a mut Schema) -> Self {
-        Self { generator, schema, place: Place::default(), within: Vec::new() }
+        Self { generator, schema, place: Place::default(), told: BTreeSet::new() }
     }
 
     fn at(&mut self, place: &Place) -> Option<&mut Value> {
@@ -126,19 +127,15 @@ impl RuleSink for Book<'_> {
 
     fn nested(&mut self, path: &[Step], tell: fn(&mut dyn RuleSink)) {
         let Some(place) = self.go(path).and_then(|place| self.behind_references(place)) else { return };
-        let is_definition = place.pointer.is_empty();
-        if let Some(name) = place.definition.as_ref().filter(|_| is_definition) {
-            if self.within.contains(name) {
-                return;
-            }
-            self.within.push(name.clone());
+        if let Place { definition: Some(name), pointer } = &place
+            && pointer.is_empty()
+            && !self.told.insert(name.clone())
+        {
+            return;
         }
         let outer = std::mem::replace(&mut self.place, place);
         tell(self);
-        let place = std::mem::replace(&mut self.place, outer);
-        if is_definition && place.definition.is_some() {
-            self.within.pop();
-        }
+        self.place = outer;
     }
 }
 

@@ -448,16 +448,20 @@ fn text_of(value: &Value) -> String {
     value.to_string()
 }
 
+/// In brackets, if it is several types; those within braces, brackets or quotes are in some already.
 fn bracketed(ty: &str) -> String {
-    // Those within braces are in brackets already.
-    let mut depth = 0_usize;
+    let (mut depth, mut is_text, mut is_escape) = (0_usize, false, false);
     let is_several = ty.char_indices().any(|(at, letter)| {
         match letter {
+            _ if is_escape => is_escape = false,
+            '\\' => is_escape = is_text,
+            '"' => is_text = !is_text,
+            _ if is_text => {}
             '{' | '[' | '(' => depth += 1,
             '}' | ']' | ')' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        depth == 0 && (ty[at..].starts_with(" | ") || ty[at..].starts_with(" & "))
+        depth == 0 && !is_text && (ty[at..].starts_with(" | ") || ty[at..].starts_with(" & "))
     });
     if is_several { format!("({ty})") } else { ty.to_owned() }
 }
