@@ -46,7 +46,8 @@ pub(crate) struct Join {
 
 /// A socket on its way to the shard of its room.
 pub(crate) trait Arrival: Send {
-    /// Called on the shard: registers the socket there. Nothing is read yet.
+    /// Called on the shard: registers the socket there, at once or when it has come. Nothing is
+    /// read yet.
     fn land(self: Box<Self>) -> io::Result<(Rc<Outlet>, Box<dyn Inlet>)>;
 
     /// Tells the client that it cannot stay, and ends the socket. Called on any tokio runtime.

@@ -5,6 +5,8 @@
 //! outbox is empty. The reading half adds its pongs and Close replies through the same
 //! queue, so frames never mix. After a Close nothing more is written.
 //!
+//! A room may have a client before its socket: until that [arrives](Outlet::arrive) all is kept.
+//!
 //! The difficulty is the slow client: its backlog must neither delay the room nor pin the
 //! memory of others. How it waits is in `outbox.rs`; over `outbox_bytes_max` the client gets
 //! what it has waiting, a Close with 1013, and nothing else.
@@ -35,8 +37,7 @@ pub(crate) struct Outlet {
 }
 
 struct State {
-    /// `None` when it has been cut; then the reading half alone keeps the descriptor.
-    half: Option<WriteHalf>,
+    stream: Stream,
     outbox: Outbox,
     /// Whether the stream below keeps what it has taken: a socket never does.
     is_unflushed: bool,
@@ -45,6 +46,15 @@ struct State {
     /// Whether the socket took something that waited, since the last ping.
     has_taken: bool,
     is_cut: bool,
+}
+
+/// Where the bytes go.
+enum Stream {
+    /// The socket is on its way.
+    Awaited,
+    Here(WriteHalf),
+    /// It has been cut; the reading half alone keeps the descriptor.
+    Gone,
 }
 
 /// Why nothing more is written.
@@ -61,9 +71,10 @@ pub(crate) enum Ending {
 }
 
 impl Outlet {
-    pub(crate) fn new(half: WriteHalf, outbox_bytes_max: usize) -> Rc<Self> {
+    /// One whose socket has not arrived yet.
+    pub(crate) fn new(outbox_bytes_max: usize) -> Rc<Self> {
         let state = RefCell::new(State {
-            half: Some(half),
+            stream: Stream::Awaited,
             outbox: Outbox::default(),
             is_unflushed: false,
             ending: None,
@@ -75,6 +86,16 @@ impl Outlet {
         Rc::new(Self { outbox_bytes_max, state, ending, drained })
     }
 
+    /// The socket has arrived; what waited for it leaves.
+    pub(crate) fn arrive(self: &Rc<Self>, half: WriteHalf) {
+        let mut state = self.state.borrow_mut();
+        // Who was cut meanwhile needs none.
+        if matches!(state.stream, Stream::Awaited) {
+            state.stream = Stream::Here(half);
+            self.run_writer(&mut state);
+        }
+    }
+
     /// Writes the parts `runs` of `batch`, which are whole frames, or keeps what the socket
     /// does not take. Writes nothing after a Close.
     pub(crate) fn write(self: &Rc<Self>, batch: &Bytes, runs: &[Range<usize>]) {
@@ -83,7 +104,7 @@ impl Outlet {
             return;
         }
         let mut written = 0;
-        if !state.is_behind() {
+        if state.is_free() {
             match state.try_write(batch, runs) {
                 Ok(count) => written = count,
                 Err(_) => return self.lose(&mut state),
@@ -101,7 +122,8 @@ impl Outlet {
         self.run_writer(&mut state);
     }
 
-    /// Whether something waits already, so that the client is behind.
+    /// Whether something waits already, so that the client is behind. One whose socket is still
+    /// on its way is not.
     pub(crate) fn is_behind(&self) -> bool {
         self.state.borrow().is_behind()
     }
@@ -158,7 +180,7 @@ impl Outlet {
     pub(crate) fn ping(self: &Rc<Self>) {
         let mut state = self.state.borrow_mut();
         state.has_taken = false;
-        if state.ending.is_some() || state.is_behind() {
+        if state.ending.is_some() || !state.is_free() {
             return;
         }
         let all = 0..wire::PING.len();
@@ -179,7 +201,7 @@ impl Outlet {
 
     /// Whether the client has sent something that nobody has read yet, its end included.
     pub(crate) fn has_unread(&self) -> bool {
-        self.state.borrow().half.as_ref().is_some_and(WriteHalf::has_unread)
+        matches!(&self.state.borrow().stream, Stream::Here(half) if half.has_unread())
     }
 
     /// Whether a Close has been sent, or the socket is lost.
@@ -214,9 +236,9 @@ impl Outlet {
 
     /// Ends our side of the stream: the client sees the end after all that was written.
     pub(crate) async fn shutdown(&self) {
-        let shut = poll_fn(|cx| match &self.state.borrow().half {
-            Some(half) => half.poll_shutdown(cx),
-            None => Poll::Ready(Ok(())),
+        let shut = poll_fn(|cx| match &self.state.borrow().stream {
+            Stream::Here(half) => half.poll_shutdown(cx),
+            Stream::Awaited | Stream::Gone => Poll::Ready(Ok(())),
         });
         // A socket that is gone already needs no shutdown.
         let _ = shut.await;
@@ -227,12 +249,12 @@ impl Outlet {
     pub(crate) fn cut(&self) {
         let mut state = self.state.borrow_mut();
         self.lose(&mut state);
-        if let Some(half) = &state.half {
+        if let Stream::Here(half) = &state.stream {
             half.cut();
         }
         state.is_cut = true;
         if !state.writer_runs {
-            state.half = None;
+            state.stream = Stream::Gone;
         }
     }
 
@@ -267,7 +289,7 @@ impl Outlet {
     /// Writes one whole frame, a short one, or keeps what is left of it.
     fn queue(&self, state: &mut State, frame: &[u8]) {
         let mut written = 0;
-        if !state.is_behind() {
+        if state.is_free() {
             let all = 0..frame.len();
             match state.try_write(frame, std::slice::from_ref(&all)) {
                 Ok(count) => written = count,
@@ -299,7 +321,7 @@ impl Outlet {
     fn poll_write_out(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut guard = self.state.borrow_mut();
         let state = &mut *guard;
-        while let Some(half) = &state.half {
+        while let Stream::Here(half) = &state.stream {
             let written = match state.outbox.first() {
                 Some(first) => ready!(half.poll_write(cx, first)),
                 None if state.is_unflushed => ready!(half.poll_flush(cx)).map(|()| 0),
@@ -316,7 +338,7 @@ impl Outlet {
         }
         state.writer_runs = false;
         if state.is_cut {
-            state.half = None;
+            state.stream = Stream::Gone;
         }
         self.drained.notify_waiters();
         Poll::Ready(())
@@ -324,14 +346,23 @@ impl Outlet {
 }
 
 impl State {
-    /// Whether something waits: here, or in the stream below.
+    /// Whether something waits for the client: here, or in the stream below.
     fn is_behind(&self) -> bool {
+        self.has_waiting() && !matches!(self.stream, Stream::Awaited)
+    }
+
+    /// Whether the socket may be written to: it is there, or was, and nothing waits before it.
+    fn is_free(&self) -> bool {
+        !self.has_waiting() && !matches!(self.stream, Stream::Awaited)
+    }
+
+    fn has_waiting(&self) -> bool {
         self.is_unflushed || !self.outbox.is_empty()
     }
 
     /// Writes as much as the socket takes now; returns how many bytes.
     fn try_write(&mut self, batch: &[u8], runs: &[Range<usize>]) -> io::Result<usize> {
-        let half = self.half.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let Stream::Here(half) = &self.stream else { return Err(io::ErrorKind::NotConnected.into()) };
         let written = write_runs(half, batch, runs)?;
         self.is_unflushed = written > 0 && !half.try_flush()?;
         Ok(written)

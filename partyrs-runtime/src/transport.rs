@@ -447,7 +447,9 @@ mod tests {
 
     fn landed(stream: impl Duplex + Send + 'static) -> (ReadHalf, Rc<Outlet>) {
         let (reading, writing) = Transport::Polled(Box::pin(stream)).land().unwrap();
-        (reading, Outlet::new(writing, 1 << 20))
+        let outlet = Outlet::new(1 << 20);
+        outlet.arrive(writing);
+        (reading, outlet)
     }
 
     fn numbered(count: usize) -> Vec<u8> {

@@ -93,6 +93,9 @@ pub trait PartyServer: Sized + Send + 'static {
 
     /// Called when a client has joined; it is already listed, and a broadcast reaches it.
     ///
+    /// The client may see `open` before, meanwhile or after; whatever anybody sends once it has seen
+    /// that is handled after this hook, unless the room had no place in its queue for a second.
+    ///
     /// What is sent here comes before anything else the client gets. An `Err` or a panic
     /// closes the connection: with 1011, or as [`Error::close`] says; `on_close` does not run then.
     fn on_connect(

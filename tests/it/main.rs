@@ -9,6 +9,7 @@ mod admin;
 mod alarms;
 mod assets;
 mod attacks;
+mod awaited;
 mod backup;
 mod bodies;
 mod calls;

@@ -127,7 +127,7 @@ pub(crate) struct Outer {
 }
 
 impl Outer {
-    async fn axum(app: Router) -> Self {
+    pub(crate) async fn axum(app: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let app = app.into_make_service_with_connect_info::<SocketAddr>();

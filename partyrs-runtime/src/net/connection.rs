@@ -42,7 +42,7 @@ const CONTROL_BYTES_MAX: usize = 4 << 10;
 /// What is read and thrown away after our Close, at most.
 const DISCARD_BYTES_MAX: usize = 8 << 20;
 
-/// An accepted WebSocket on its way to its room.
+/// An accepted WebSocket on its way to its room, or to a hook of the lobby.
 pub(crate) struct Accepted {
     pub(crate) transport: Transport,
     /// What the client sent right behind its request.
@@ -53,7 +53,8 @@ pub(crate) struct Accepted {
     pub(crate) ticket: Ticket,
 }
 
-struct Reading {
+/// The reading half of a socket that has landed.
+pub(super) struct Reading {
     wire: Wire,
     read_ahead: Vec<u8>,
     config: Arc<Config>,
@@ -77,13 +78,21 @@ enum End {
     AwaitAnswer,
 }
 
+impl Accepted {
+    /// Registers the socket with the shard; from now on `outlet` writes to it.
+    pub(super) fn land_behind(self, outlet: &Rc<Outlet>) -> io::Result<Reading> {
+        let Self { transport, read_ahead, config, clock, ticket } = self;
+        let (half, write_half) = transport.land()?;
+        outlet.arrive(write_half);
+        let wire = Wire { half, outlet: Rc::clone(outlet), watch: None };
+        Ok(Reading { wire, read_ahead, config, clock, ticket })
+    }
+}
+
 impl Arrival for Accepted {
     fn land(self: Box<Self>) -> io::Result<(Rc<Outlet>, Box<dyn Inlet>)> {
-        let Self { transport, read_ahead, config, clock, ticket } = *self;
-        let (half, write_half) = transport.land()?;
-        let outlet = Outlet::new(write_half, config.outbox_bytes_max);
-        let wire = Wire { half, outlet: Rc::clone(&outlet), watch: None };
-        let reading = Reading { wire, read_ahead, config, clock, ticket };
+        let outlet = Outlet::new(self.config.outbox_bytes_max);
+        let reading = self.land_behind(&outlet)?;
         Ok((outlet, Box::new(reading)))
     }
 
@@ -101,13 +110,18 @@ impl Arrival for Accepted {
 }
 
 impl Inlet for Reading {
-    fn start(mut self: Box<Self>, key: ConnectionKey, mailbox: Arc<Mailbox>, pulse: &Rc<Pulse>) {
-        self.wire.watch = Some(pulse.watch(&self.wire.outlet, &self.config));
-        tokio::task::spawn_local(self.serve(key, mailbox));
+    fn start(self: Box<Self>, key: ConnectionKey, mailbox: Arc<Mailbox>, pulse: &Rc<Pulse>) {
+        let watch = pulse.watch(&self.wire.outlet, &self.config);
+        self.begin(key, mailbox, watch);
     }
 }
 
 impl Reading {
+    pub(super) fn begin(mut self: Box<Self>, key: ConnectionKey, mailbox: Arc<Mailbox>, watch: Watch) {
+        self.wire.watch = Some(watch);
+        tokio::task::spawn_local(self.serve(key, mailbox));
+    }
+
     async fn serve(self: Box<Self>, key: ConnectionKey, mailbox: Arc<Mailbox>) {
         let Self { wire, read_ahead, config, clock, ticket } = *self;
         let outlet = Rc::clone(&wire.outlet);

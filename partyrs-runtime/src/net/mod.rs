@@ -1,6 +1,7 @@
 //! Everything between TCP and the mailbox of a room. It never names a room's task.
 
 pub(crate) mod admin;
+mod awaited;
 pub(crate) mod body;
 pub(crate) mod connection;
 pub(crate) mod cors;

@@ -78,9 +78,8 @@ pub(crate) fn open(
     let (transport, read_ahead) = (Transport::Unix(server), Vec::new());
     let arrival = Box::new(Accepted { transport, read_ahead, config, clock, ticket });
     let target = Target { party, address: callee, remote_addr: SocketAddr::from(([127, 0, 0, 1], 0)) };
-    let state = Arc::clone(state);
-    // Not held as long as the socket: the host may end before its owner.
-    let join = async move { upgrade::join(&state, &target, head, id, arrival).await };
+    // The host is not held as long as the socket: it may end before its owner.
+    let join = upgrade::join(Arc::clone(state), target, head, id, arrival);
     runtime.spawn(async move {
         tokio::join!(join, pump.run());
     });

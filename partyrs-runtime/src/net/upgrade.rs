@@ -1,10 +1,13 @@
 //! From an upgrade request to a WebSocket on its way to its room (RFC 6455, section 4.2).
 //!
-//! The 101 goes out before the room is even opened, for `partysocket` gives up after 4 s:
-//! what the client sends meanwhile waits in its socket.
+//! A client has its place among the events of its room before it has its 101: whatever is sent
+//! by those who know that it is `open` comes after it. But the 101 waits neither for the start of the
+//! room nor for `on_connect`, for `partysocket` gives up after 4 s; what the client sends meanwhile
+//! waits in its socket, and what the room sends waits for it.
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use http::header::{
@@ -16,11 +19,13 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use partyrs::seam::NewConnection;
-use partyrs::{Admission, Body, CloseFrame, ConnectContext, ConnectionId, Head};
+use partyrs::{Admission, Body, CloseFrame, ConnectContext, ConnectionId, Head, RoomAddress};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::awaited::Awaited;
 use super::connection::Accepted;
 use super::http::{Target, before_hook_failed, in_time, text, unavailable};
 use super::linger::Lingering;
@@ -29,6 +34,10 @@ use crate::state::State;
 use crate::transport::Transport;
 
 const CONNECTION_ID_BYTES_MAX: usize = 256;
+
+/// How long the 101 waits for a place in the queue of a room that is busy or just ending; far less
+/// than the 4 s of `partysocket`. Whoever finds none in this time is told 101, and waits on.
+const JOIN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a connection gets no id.
 pub(crate) enum NoId {
@@ -81,39 +90,70 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
     }
     let Some(ticket) = state.ticket() else { return unavailable() };
     let protocol = protocol_to_tell(&head, refusal.as_ref());
-    let upgrades = state.upgrades.clone();
-    upgrades.spawn(async move {
-        let upgraded = match on_upgrade.await {
-            Ok(upgraded) => upgraded,
-            Err(error) if error.is_user() => {
-                return tracing::error!(room = %target.address, %error, "upgrade came to nothing, the server around this host must serve its connections with upgrades");
-            }
-            // The client went away before the 101 reached it.
-            Err(error) => return tracing::debug!(room = %target.address, %error, "upgrade came to nothing"),
-        };
-        let (transport, read_ahead) = match take_stream(upgraded) {
-            Ok(taken) => taken,
-            Err(error) => {
-                return tracing::debug!(room = %target.address, %error, "socket cannot be taken along");
-            }
-        };
-        let config = Arc::clone(target.party.config());
-        let arrival = Accepted { transport, read_ahead, config, clock: state.clock.clone(), ticket };
-        match refusal {
-            Some(close) => Box::new(arrival).refuse(close),
-            None => join(&state, &target, head, id, Box::new(arrival)).await,
+    let config = Arc::clone(target.party.config());
+    let (room, clock) = (target.address.clone(), state.clock.clone());
+    let socket = async move {
+        let (transport, read_ahead) = take_socket(on_upgrade, &room).await?;
+        Some(Accepted { transport, read_ahead, config, clock, ticket })
+    };
+    match refusal {
+        Some(close) => {
+            state.upgrades.spawn(async move {
+                if let Some(accepted) = socket.await {
+                    Box::new(accepted).refuse(close);
+                }
+            });
         }
-    });
+        None => {
+            let (arrives, arriving) = oneshot::channel();
+            state.upgrades.spawn(async move {
+                if let Some(accepted) = socket.await {
+                    // A room that has let go of the client cuts it.
+                    let _ = arrives.send(accepted);
+                }
+            });
+            let config = Arc::clone(target.party.config());
+            let (room, clock) = (target.address.clone(), state.clock.clone());
+            let awaited = Box::new(Awaited { room, config, clock, socket: arriving });
+            let mut joined = Box::pin(join(Arc::clone(&state), target, head, id, awaited));
+            if state.clock.timeout(JOIN_PATIENCE, &mut joined).await.is_none() {
+                state.upgrades.spawn(joined);
+            }
+        }
+    }
     switching_protocols(&accept_key, protocol)
 }
 
-/// Brings a connection to its room, or tells it why it cannot stay.
+/// The client's socket, when its 101 is out. `None` if that never happens.
+async fn take_socket(on_upgrade: OnUpgrade, room: &RoomAddress) -> Option<(Transport, Vec<u8>)> {
+    let upgraded = match on_upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) if error.is_user() => {
+            tracing::error!(%room, %error, "upgrade came to nothing, the server around this host must serve its connections with upgrades");
+            return None;
+        }
+        Err(error) => {
+            tracing::debug!(%room, %error, "upgrade came to nothing, the client went away");
+            return None;
+        }
+    };
+    match take_stream(upgraded) {
+        Ok(taken) => Some(taken),
+        Err(error) => {
+            tracing::debug!(%room, %error, "socket cannot be taken along");
+            None
+        }
+    }
+}
+
+/// Brings a connection to its room, or tells it why it cannot stay. Ends when it has its place
+/// among the events of the room.
 pub(crate) async fn join(
-    state: &Arc<State>,
-    target: &Target,
+    state: Arc<State>,
+    target: Target,
     mut head: Head,
     id: ConnectionId,
-    arrival: Box<Accepted>,
+    arrival: Box<dyn Arrival>,
 ) {
     let new = NewConnection {
         id,
@@ -125,8 +165,8 @@ pub(crate) async fn join(
     };
     let join = Join { new, context: ConnectContext::new(head), arrival };
     let event = RoomEvent::Join(Box::new(join));
-    if let Err((event, refusal)) = state.registry.deliver(state, &target.party, &target.address, event).await
-    {
+    let delivered = state.registry.deliver(&state, &target.party, &target.address, event).await;
+    if let Err((event, refusal)) = delivered {
         event.refuse(&target.address, &refusal);
     }
 }

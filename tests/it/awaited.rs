@@ -1,0 +1,238 @@
+//! Clients that have their place in the room, and whose 101 is still on its way (wire row 18).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use http::StatusCode;
+use partyrs_runtime::Config;
+use partyrs_runtime::testing::{TestHost, soon};
+use tokio::sync::Semaphore;
+
+use crate::parties::{Seen, member, witnesses};
+use crate::pings::busy;
+use crate::tower::Outer;
+use crate::upgrade::raw::{CLOSE, PING, PONG, Raw, TEXT, close_payload, frame, upgrade_request};
+
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a 101 waits for a place in the queue of the room.
+const PATIENCE: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// A host of witnesses behind a server that keeps every 101 until it is let through.
+struct Kept {
+    host: TestHost,
+    outer: Outer,
+    door: Arc<Door>,
+    seen: Seen,
+}
+
+struct Door {
+    /// One permit for each 101 that the host has given.
+    given: Semaphore,
+    /// One permit for each that may go on.
+    let_through: Semaphore,
+}
+
+impl Kept {
+    async fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let (host, seen) = witnesses(change).await;
+        let door = Arc::new(Door { given: Semaphore::new(0), let_through: Semaphore::new(0) });
+        let app = Router::new().fallback_service(host.service());
+        let app = app.layer(middleware::from_fn_with_state(Arc::clone(&door), keep));
+        Self { host, outer: Outer::axum(app).await, door, seen }
+    }
+
+    /// A client that the host has told 101, and that has not heard of it.
+    async fn ask(&self, path: &str) -> Raw {
+        let mut raw = self.outer.raw().await;
+        raw.send(upgrade_request(path)).await;
+        soon(self.door.given.acquire()).await.unwrap().forget();
+        raw
+    }
+
+    /// The 101 of `raw` arrives.
+    async fn let_through(&self, raw: &mut Raw) {
+        self.door.let_through.add_permits(1);
+        assert_eq!(raw.answer().await.status, 101);
+    }
+}
+
+async fn keep(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        door.given.add_permits(1);
+        door.let_through.acquire().await.unwrap().forget();
+    }
+    response
+}
+
+#[tokio::test]
+async fn whatever_is_sent_after_a_client_was_told_101_reaches_it() {
+    let mut kept = Kept::new(|_| {}).await;
+    let mut ada = member(&kept.host, "lobby", "ada").await;
+    let mut bob = kept.ask("/party/lobby?_pk=bob").await;
+
+    ada.send("who").await;
+    assert_eq!(ada.next_text().await, "ada,bob");
+    ada.send("to all").await;
+    assert_eq!(ada.next_text().await, "to all");
+    ada.send("to bob alone").await;
+    // What bob sends right behind his request waits until he is read.
+    bob.send(frame(TEXT, "hi")).await;
+    kept.let_through(&mut bob).await;
+
+    for text in ["welcome", "to all", "alone", "hi"] {
+        assert_eq!(bob.next_text().await, text);
+    }
+    assert_eq!(ada.next_text().await, "hi");
+    bob.send(frame(CLOSE, close_payload(4002, "bye"))).await;
+    assert_eq!(bob.closed().await, (4002, "bye".to_owned()));
+    bob.ends().await;
+    assert_eq!(kept.seen.next().await, "bob closed: 4002 \"bye\" clean, last");
+}
+
+#[tokio::test]
+async fn who_goes_away_before_the_101_has_left_the_room() {
+    let mut kept = Kept::new(|_| {}).await;
+    let bob = kept.ask("/party/lobby?_pk=bob").await;
+    drop(bob);
+    kept.door.let_through.add_permits(1);
+    assert_eq!(kept.seen.next().await, "bob closed: 1006 \"\" unclean, last");
+    kept.host.until(|host| host.connections_count() == 0).await;
+}
+
+#[tokio::test]
+async fn who_never_takes_the_101_is_given_up_like_one_that_is_silent() {
+    let mut kept = Kept::new(|_| {}).await;
+    let mut ada = member(&kept.host, "lobby", "ada").await;
+    let mut bob = kept.ask("/party/lobby?_pk=bob").await;
+    ada.send("who").await;
+    assert_eq!(ada.next_text().await, "ada,bob");
+    // Looked after behind him.
+    let mut eve = Raw::member(&kept.host, "lobby", "eve").await;
+
+    kept.host.advance(PING_EVERY);
+    assert_eq!(eve.next().await, (PING, Vec::new()));
+    kept.host.advance(PING_TIMEOUT);
+    assert_eq!(kept.seen.next().await, "bob closed: 1006 \"\" unclean, last");
+
+    kept.let_through(&mut bob).await;
+    bob.ends().await;
+    kept.host.until(|host| host.connections_count() == 0).await;
+}
+
+#[tokio::test]
+async fn a_close_of_the_room_waits_for_the_101_as_for_an_answer() {
+    let mut kept = Kept::new(|_| {}).await;
+    let mut bob = kept.ask("/party/lobby?_pk=bob&close").await;
+    kept.let_through(&mut bob).await;
+    assert_eq!(bob.next_text().await, "welcome");
+    assert_eq!(bob.closed().await, (4000, "on_connect".to_owned()));
+    bob.send(frame(CLOSE, close_payload(4000, ""))).await;
+    bob.ends().await;
+    assert_eq!(kept.seen.next().await, "bob closed: 4000 \"on_connect\" clean, last");
+
+    let mut ada = member(&kept.host, "lobby", "ada").await;
+    let mut eve = kept.ask("/party/lobby?_pk=eve&close").await;
+    // When the room goes on, the time runs.
+    for _ in 0..2 {
+        ada.send("who").await;
+        assert_eq!(ada.next_text().await, "ada");
+    }
+    kept.host.advance(CLOSE_TIMEOUT);
+    assert_eq!(kept.seen.next().await, "eve closed: 1006 \"\" unclean, last");
+    kept.let_through(&mut eve).await;
+    eve.ends().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_the_101_counts_for_the_outbox() {
+    let long = "x".repeat(1000);
+    // The welcome with its head of two bytes, and as many long ones, with heads of four, as fit.
+    let mut kept = Kept::new(|config| config.outbox_bytes_max = 9 + 3 * 1004).await;
+    let mut ada = member(&kept.host, "lobby", "ada").await;
+    let mut bob = kept.ask("/party/lobby?_pk=bob").await;
+    let mut eve = kept.ask("/party/lobby?_pk=eve").await;
+    for _ in 0..3 {
+        ada.send(&*long).await;
+        assert_eq!(ada.next_text().await, long);
+    }
+    kept.let_through(&mut bob).await;
+    assert_eq!(bob.next_text().await, "welcome");
+    for _ in 0..3 {
+        assert_eq!(bob.next_text().await, long);
+    }
+
+    // One byte too many.
+    ada.send("to eve ").await;
+    ada.send("who").await;
+    assert_eq!(ada.next_text().await, "ada,bob,eve");
+    kept.let_through(&mut eve).await;
+    assert_eq!(eve.next_text().await, "welcome");
+    for _ in 0..3 {
+        assert_eq!(eve.next_text().await, long);
+    }
+    assert_eq!(eve.next_text().await, "");
+    assert_eq!(eve.closed().await.0, 1013);
+    assert!(kept.seen.next().await.starts_with("eve closed: 1013"));
+}
+
+#[tokio::test]
+async fn a_host_that_shuts_down_waits_for_the_101_and_tells_1012() {
+    let mut kept = Kept::new(|_| {}).await;
+    let mut ada = member(&kept.host, "lobby", "ada").await;
+    let mut bob = kept.ask("/party/lobby?_pk=bob").await;
+    ada.send("who").await;
+    assert_eq!(ada.next_text().await, "ada,bob");
+    kept.host.begin_stop();
+    assert_eq!(ada.closed().await.0, 1012);
+    kept.let_through(&mut bob).await;
+    assert_eq!(bob.next_text().await, "welcome");
+    assert_eq!(bob.closed().await.0, 1012);
+    bob.send(frame(CLOSE, close_payload(1012, ""))).await;
+    bob.ends().await;
+    drop(ada);
+    soon(kept.host.stop()).await;
+}
+
+#[tokio::test]
+async fn a_host_without_a_place_for_the_room_says_so_behind_the_101() {
+    let kept = Kept::new(|config| config.rooms_max = 1).await;
+    let _ada = member(&kept.host, "lobby", "ada").await;
+    let mut bob = kept.ask("/party/elsewhere?_pk=bob").await;
+    kept.let_through(&mut bob).await;
+    assert_eq!(bob.closed().await, (1013, "Try again later".to_owned()));
+    bob.ends().await;
+    drop(bob);
+    kept.host.until(|host| host.connections_count() == 1).await;
+}
+
+/// The hook has the first message, and the queue of the room the second.
+#[tokio::test]
+async fn a_101_waits_a_while_for_a_place_in_the_queue_and_goes_out_without_one() {
+    let (host, let_through, mut seen) = busy().await;
+    let_through.add_permits(2);
+    let mut ada = Raw::member(&host, "lobby", "ada").await;
+    ada.send(frame(TEXT, "0")).await;
+    assert_eq!(seen.next().await, "ada said 0");
+    // The answer to the ping shows that all before it is out of the reader's hands.
+    ada.send([frame(TEXT, "1"), frame(TEXT, "2"), frame(PING, "")].concat()).await;
+    assert_eq!(ada.next().await.0, PONG);
+
+    let mut bob = Raw::tcp(&host).await;
+    bob.send(upgrade_request("/party/lobby?_pk=bob")).await;
+    host.until(|host| host.connections_count() == 2).await;
+    host.advance(PATIENCE - MOMENT);
+    host.get("/party/elsewhere").await;
+    host.advance(MOMENT);
+    assert_eq!(bob.answer().await.status, 101);
+
+    let_through.add_permits(4);
+    assert_eq!(bob.next_text().await, "welcome");
+}
