@@ -107,9 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_is_not_there_costs_nothing_and_depth_has_an_end() {
-        // An array, a map and a string of four billion.
-        for head in [0xdd, 0xdf, 0xdb] {
+    fn a_length_that_is_not_there_is_an_error_and_depth_has_an_end() {
+        // An array, a map, a string, bytes and an extension of four billion.
+        for head in [0xdd, 0xdf, 0xdb, 0xc6, 0xc9] {
             assert!(read::<Vec<u8>>(&[head, 0xff, 0xff, 0xff, 0xff, 1]).is_err());
             assert!(read::<String>(&[head, 0xff, 0xff, 0xff, 0xff, b'a']).is_err());
             assert!(read::<BTreeMap<u8, u8>>(&[head, 0xff, 0xff, 0xff, 0xff, 1, 1]).is_err());

@@ -1,6 +1,9 @@
 //! What reading and writing a message may cost: allocations, counted.
 
-use partyrs::{Frame, FromFrame, IntoFrame};
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use partyrs::{Frame, FromFrame, IntoFrame, MessagePack};
 use serde::{Deserialize, de::DeserializeOwned};
 
 mod protocol;
@@ -79,4 +82,36 @@ fn a_message_that_is_written_allocates_its_frame_and_no_more() {
     let (counted, frame_len) = write(1_000_000);
     assert!(counted.bytes_current <= frame_len as i64, "{} for {frame_len}", counted.bytes_current);
     assert_eq!(allocation_counter::measure(|| drop(Tell::Ping.into_frame())).count_total, 0);
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only read")]
+struct Pair {
+    first: String,
+    second: Vec<Item>,
+}
+
+/// MessagePack says how long a thing is before it comes; whoever says four billion has not sent them.
+#[test]
+fn a_length_that_is_only_told_is_not_allocated() {
+    fn read<T: DeserializeOwned + Send + 'static>(bytes: &[u8]) -> u64 {
+        let frame = Frame::Binary(Bytes::copy_from_slice(bytes));
+        let mut message = None;
+        let counted = allocation_counter::measure(|| message = Some(MessagePack::<T>::from_frame(frame)));
+        assert!(message.expect("was run").is_err(), "{bytes:x?}");
+        counted.bytes_max
+    }
+    // The lengths of bytes, of an extension, of a text, an array and a map, in four bytes.
+    for head in [0xc6, 0xc9, 0xdb, 0xdd, 0xdf] {
+        let bytes = [head, 0xff, 0xff, 0xff, 0xff, 1, 2, 3];
+        let most = [
+            read::<Vec<u64>>(&bytes),
+            read::<String>(&bytes),
+            read::<serde_json::Value>(&bytes),
+            read::<BTreeMap<u8, u8>>(&bytes),
+            read::<Pair>(&bytes),
+        ];
+        // serde makes room for at most 1 MiB before what is told has come; the rest is an error's text.
+        assert!(most.iter().all(|most| *most <= (1 << 20) + 1024), "{head:x}: {most:?}");
+    }
 }
