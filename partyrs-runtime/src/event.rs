@@ -47,7 +47,7 @@ pub(crate) struct Join {
 /// A socket on its way to the shard of its room.
 pub(crate) trait Arrival: Send {
     /// Called on the shard: registers the socket there, at once or when it has come. Nothing is
-    /// read yet.
+    /// read yet. `ConnectionAborted` if it is known already that none will come.
     fn land(self: Box<Self>) -> io::Result<(Rc<Outlet>, Box<dyn Inlet>)>;
 
     /// Tells the client that it cannot stay, and ends the socket. Called on any tokio runtime.

@@ -59,8 +59,9 @@ use crate::state::State;
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of a plain request does not end a hook that a room has begun. An
-/// upgrade whose 101 is not sent comes to nothing.
+/// Dropping the future of a plain request does not end a hook that a room has begun. An upgrade
+/// whose future is dropped comes to nothing. Of one whose 101 it has given, and that is not sent, the
+/// room may see a client that joins and is lost (1006).
 #[derive(Clone)]
 pub struct HostService {
     state: Weak<State>,

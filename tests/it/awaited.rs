@@ -10,9 +10,9 @@ use axum::response::Response;
 use http::StatusCode;
 use partyrs_runtime::Config;
 use partyrs_runtime::testing::{TestHost, soon};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
-use crate::parties::{Seen, member, witnesses};
+use crate::parties::{Seen, Witness, member, witnesses};
 use crate::pings::busy;
 use crate::tower::Outer;
 use crate::upgrade::raw::{CLOSE, PING, PONG, Raw, TEXT, close_payload, frame, upgrade_request};
@@ -20,6 +20,8 @@ use crate::upgrade::raw::{CLOSE, PING, PONG, Raw, TEXT, close_payload, frame, up
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Far longer than an empty room stays open.
+const IDLE_AFTER: Duration = Duration::from_secs(3600);
 /// How long a 101 waits for a place in the queue of the room.
 const PATIENCE: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_millis(1);
@@ -72,6 +74,22 @@ async fn keep(State(door): State<Arc<Door>>, request: Request, next: Next) -> Re
     response
 }
 
+/// Nothing runs on the shard of the host, its only one, until it is told to go on.
+async fn block_the_shard(host: &TestHost) -> std::sync::mpsc::Sender<()> {
+    let (go_on, wait) = std::sync::mpsc::channel();
+    let (begun, is_begun) = oneshot::channel();
+    let room = host.parties().party::<Witness>("main").unwrap().room("blocked").unwrap();
+    tokio::spawn(async move {
+        room.run(async move |_, _| {
+            begun.send(()).unwrap();
+            Ok(wait.recv()?)
+        })
+        .await
+    });
+    soon(is_begun).await.unwrap();
+    go_on
+}
+
 #[tokio::test]
 async fn whatever_is_sent_after_a_client_was_told_101_reaches_it() {
     let mut kept = Kept::new(|_| {}).await;
@@ -100,11 +118,35 @@ async fn whatever_is_sent_after_a_client_was_told_101_reaches_it() {
 #[tokio::test]
 async fn who_goes_away_before_the_101_has_left_the_room() {
     let mut kept = Kept::new(|_| {}).await;
+    let mut ada = member(&kept.host, "lobby", "ada").await;
     let bob = kept.ask("/party/lobby?_pk=bob").await;
+    ada.send("who").await;
+    assert_eq!(ada.next_text().await, "ada,bob");
     drop(bob);
     kept.door.let_through.add_permits(1);
     assert_eq!(kept.seen.next().await, "bob closed: 1006 \"\" unclean, last");
+    kept.host.until(|host| host.connections_count() == 1).await;
+}
+
+#[tokio::test]
+async fn who_goes_away_before_the_room_has_looked_leaves_nothing() {
+    let kept = Kept::new(|config| config.shards = 1).await;
+    let go_on = block_the_shard(&kept.host).await;
+    let bob = kept.ask("/party/lobby?_pk=bob").await;
+    drop(bob);
     kept.host.until(|host| host.connections_count() == 0).await;
+    go_on.send(()).unwrap();
+
+    let mut ada = member(&kept.host, "lobby", "ada").await;
+    ada.send("who").await;
+    assert_eq!(ada.next_text().await, "ada");
+    drop(ada);
+    kept.host
+        .until(|host| {
+            host.advance(IDLE_AFTER);
+            host.rooms_count() == 0
+        })
+        .await;
 }
 
 #[tokio::test]

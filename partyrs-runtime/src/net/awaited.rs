@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use partyrs::seam::ConnectionKey;
 use partyrs::{Close, CloseFrame, RoomAddress};
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::connection::{Accepted, Reading};
 use crate::clock::Clock;
@@ -48,8 +48,11 @@ struct Begin {
 
 impl Arrival for Awaited {
     fn land(mut self: Box<Self>) -> io::Result<(Rc<Outlet>, Box<dyn Inlet>)> {
-        if let Ok(accepted) = self.socket.try_recv() {
-            return Box::new(accepted).land();
+        match self.socket.try_recv() {
+            Ok(accepted) => return Box::new(accepted).land(),
+            // Its end has been told: the channel must not be asked again.
+            Err(TryRecvError::Closed) => return Err(io::ErrorKind::ConnectionAborted.into()),
+            Err(TryRecvError::Empty) => {}
         }
         let config = Arc::clone(&self.config);
         let outlet = Outlet::new(config.outbox_bytes_max);

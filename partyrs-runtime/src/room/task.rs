@@ -20,6 +20,7 @@ use std::any::Any;
 use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -412,7 +413,11 @@ impl<S: PartyServer> RoomTask<S> {
         let (outlet, inlet) = match arrival.land() {
             Ok(landed) => landed,
             Err(error) => {
-                tracing::warn!(room = %self.address, %error, "socket cannot be used");
+                if error.kind() == io::ErrorKind::ConnectionAborted {
+                    tracing::debug!(room = %self.address, "client went away before it joined");
+                } else {
+                    tracing::warn!(room = %self.address, %error, "socket cannot be used");
+                }
                 drop_quietly(&self.address, (new, context));
                 return Ok(());
             }
