@@ -89,8 +89,10 @@ impl Outlet {
     /// The socket has arrived; what waited for it leaves.
     pub(crate) fn arrive(self: &Rc<Self>, half: WriteHalf) {
         let mut state = self.state.borrow_mut();
-        // Who was cut meanwhile needs none.
-        if matches!(state.stream, Stream::Awaited) {
+        if state.is_cut {
+            // It came too late; the reading half sees its end.
+            half.cut();
+        } else {
             state.stream = Stream::Here(half);
             self.run_writer(&mut state);
         }

@@ -170,6 +170,30 @@ async fn who_never_takes_the_101_is_given_up_like_one_that_is_silent() {
 }
 
 #[tokio::test]
+async fn a_socket_that_arrives_when_its_client_has_been_given_up_is_cut() {
+    let mut kept = Kept::new(|config| config.shards = 1).await;
+    let mut bob = kept.ask("/party/lobby?_pk=bob").await;
+    kept.host.get("/party/lobby").await;
+    let mut eve = Raw::member(&kept.host, "elsewhere", "eve").await;
+    kept.host.advance(PING_EVERY);
+    assert_eq!(eve.next().await, (PING, Vec::new()));
+    eve.send(frame(TEXT, "here")).await;
+    assert_eq!(eve.next_text().await, "here");
+
+    // The time is over first, and the socket comes before anybody can say so.
+    let go_on = block_the_shard(&kept.host).await;
+    kept.host.advance(PING_TIMEOUT);
+    kept.let_through(&mut bob).await;
+    // Long enough for the socket to come out of hyper.
+    kept.host.get("/").await;
+    go_on.send(()).unwrap();
+
+    bob.ends().await;
+    assert_eq!(kept.seen.next().await, "bob closed: 1006 \"\" unclean, last");
+    kept.host.until(|host| host.connections_count() == 1).await;
+}
+
+#[tokio::test]
 async fn a_close_of_the_room_waits_for_the_101_as_for_an_answer() {
     let mut kept = Kept::new(|_| {}).await;
     let mut bob = kept.ask("/party/lobby?_pk=bob&close").await;
