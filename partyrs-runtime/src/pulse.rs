@@ -164,7 +164,7 @@ impl Beat {
 }
 
 impl Watch {
-    /// The client has sent something.
+    /// The client has sent something, or its socket has come.
     pub(crate) fn heard(&self) {
         self.beat.heard(self.pulse.clock.now());
     }

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{Request as AxumRequest, State};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::Response as AxumResponse;
 use http::StatusCode;
-use partyrs_runtime::Config;
+use partyrs::prelude::*;
 use partyrs_runtime::testing::{TestHost, soon};
+use partyrs_runtime::{Config, Host};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::parties::{Seen, Witness, member, witnesses};
+use crate::parties::{Reports, Seen, Witness, member, reports, witnesses};
 use crate::pings::busy;
 use crate::tower::Outer;
 use crate::upgrade::raw::{CLOSE, PING, PONG, Raw, TEXT, close_payload, frame, upgrade_request};
@@ -26,7 +27,23 @@ const IDLE_AFTER: Duration = Duration::from_secs(3600);
 const PATIENCE: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// A host of witnesses behind a server that keeps every 101 until it is let through.
+/// Hears, and says nothing.
+struct Silent;
+
+impl PartyServer for Silent {
+    type Message = String;
+
+    async fn on_start(_: &Room) -> Result<Self> {
+        Ok(Silent)
+    }
+
+    async fn on_message(&mut self, room: &Room, _: &Connection, text: String) -> Result<()> {
+        room.env::<Reports>()?.add(text);
+        Ok(())
+    }
+}
+
+/// A host behind a server that keeps every 101 until it is let through.
 struct Kept {
     host: TestHost,
     outer: Outer,
@@ -44,6 +61,10 @@ struct Door {
 impl Kept {
     async fn new(change: impl FnOnce(&mut Config)) -> Self {
         let (host, seen) = witnesses(change).await;
+        Self::of(host, seen).await
+    }
+
+    async fn of(host: TestHost, seen: Seen) -> Self {
         let door = Arc::new(Door { given: Semaphore::new(0), let_through: Semaphore::new(0) });
         let app = Router::new().fallback_service(host.service());
         let app = app.layer(middleware::from_fn_with_state(Arc::clone(&door), keep));
@@ -52,8 +73,13 @@ impl Kept {
 
     /// A client that the host has told 101, and that has not heard of it.
     async fn ask(&self, path: &str) -> Raw {
+        self.ask_and_send(path, Vec::new()).await
+    }
+
+    /// As [`Kept::ask`], with what the client sends right behind its request.
+    async fn ask_and_send(&self, path: &str, early: Vec<u8>) -> Raw {
         let mut raw = self.outer.raw().await;
-        raw.send(upgrade_request(path)).await;
+        raw.send([upgrade_request(path).into_bytes(), early].concat()).await;
         soon(self.door.given.acquire()).await.unwrap().forget();
         raw
     }
@@ -65,7 +91,7 @@ impl Kept {
     }
 }
 
-async fn keep(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+async fn keep(State(door): State<Arc<Door>>, request: AxumRequest, next: Next) -> AxumResponse {
     let response = next.run(request).await;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         door.given.add_permits(1);
@@ -167,6 +193,27 @@ async fn who_never_takes_the_101_is_given_up_like_one_that_is_silent() {
     kept.let_through(&mut bob).await;
     bob.ends().await;
     kept.host.until(|host| host.connections_count() == 0).await;
+}
+
+#[tokio::test]
+async fn who_takes_the_101_when_pings_have_begun_is_pinged_before_it_is_given_up() {
+    let (reports, seen) = reports();
+    let host = Host::builder().party::<Silent>("main").env(reports).config(|config| config.shards = 1);
+    let mut kept = Kept::of(TestHost::of(host).await, seen).await;
+    let mut bob = kept.ask_and_send("/party/lobby?_pk=bob", frame(TEXT, "early")).await;
+    // It is answered behind the join of bob; and eve is looked after behind him.
+    kept.host.get("/party/lobby").await;
+    let mut eve = Raw::connect(&kept.host, "/party/elsewhere").await;
+    kept.host.get("/party/elsewhere").await;
+
+    kept.host.advance(PING_EVERY);
+    assert_eq!(eve.next().await, (PING, Vec::new()));
+    kept.let_through(&mut bob).await;
+    assert_eq!(kept.seen.next().await, "early");
+    kept.host.advance(PING_TIMEOUT);
+    eve.ends().await;
+    kept.host.advance(PING_EVERY - PING_TIMEOUT);
+    assert_eq!(bob.next().await, (PING, Vec::new()));
 }
 
 #[tokio::test]

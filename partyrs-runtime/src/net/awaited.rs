@@ -122,7 +122,11 @@ impl Begin {
     async fn with(self, reading: Option<Box<Reading>>) {
         let Self { key, mailbox, watch } = self;
         match reading {
-            Some(reading) => reading.begin(key, mailbox, watch),
+            Some(reading) => {
+                // It could not be pinged before; its time begins now.
+                watch.heard();
+                reading.begin(key, mailbox, watch);
+            }
             None => {
                 drop(watch);
                 // A room that has ended does not want to know.
