@@ -16,7 +16,9 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::parties::{Reports, Seen, Witness, member, reports, witnesses};
 use crate::pings::busy;
 use crate::tower::Outer;
-use crate::upgrade::raw::{CLOSE, PING, PONG, Raw, TEXT, close_payload, frame, upgrade_request};
+use crate::upgrade::raw::{
+    CLOSE, PING, PONG, Raw, TEXT, close_payload, end_by_reset, frame, upgrade_request,
+};
 
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -116,6 +118,15 @@ async fn block_the_shard(host: &TestHost) -> std::sync::mpsc::Sender<()> {
     go_on
 }
 
+/// Shows that nobody is left in any room.
+async fn empty(host: &TestHost) {
+    host.until(|host| {
+        host.advance(IDLE_AFTER);
+        host.rooms_count() == 0
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn whatever_is_sent_after_a_client_was_told_101_reaches_it() {
     let mut kept = Kept::new(|_| {}).await;
@@ -167,12 +178,58 @@ async fn who_goes_away_before_the_room_has_looked_leaves_nothing() {
     ada.send("who").await;
     assert_eq!(ada.next_text().await, "ada");
     drop(ada);
-    kept.host
-        .until(|host| {
-            host.advance(IDLE_AFTER);
-            host.rooms_count() == 0
-        })
-        .await;
+    empty(&kept.host).await;
+}
+
+/// By a request alone, of the host itself: what is sent behind it keeps hyper from seeing the end.
+#[tokio::test]
+async fn who_goes_away_while_the_101_waits_for_a_place_leaves_nothing() {
+    for behind in [&[][..], &[TEXT]] {
+        let (host, let_through, mut seen) = busy().await;
+        let_through.add_permits(2);
+        let mut ada = Raw::member(&host, "lobby", "ada").await;
+        ada.send(frame(TEXT, "0")).await;
+        assert_eq!(seen.next().await, "ada said 0");
+        ada.send([frame(TEXT, "1"), frame(TEXT, "2"), frame(PING, "")].concat()).await;
+        assert_eq!(ada.next().await.0, PONG);
+
+        let mut bob = Raw::tcp(&host).await;
+        bob.send([upgrade_request("/party/lobby?_pk=bob").as_bytes(), behind].concat()).await;
+        host.until(|host| host.connections_count() == 2).await;
+        end_by_reset(&bob.into_tcp());
+        if !behind.is_empty() {
+            host.advance(PATIENCE);
+        }
+        host.until(|host| host.connections_count() == 1).await;
+
+        let_through.add_permits(4);
+        assert_eq!([seen.next().await, seen.next().await], ["ada said 1", "ada said 2"]);
+        drop(ada);
+        assert_eq!(seen.next().await, "ada closed: 1006");
+        empty(&host).await;
+        assert_eq!(seen.all(), [] as [String; 0]);
+    }
+}
+
+/// At whatever moment that is: before the join, between it and the 101, or behind that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_are_gone_right_behind_their_request_leave_nothing() {
+    const ROUNDS: usize = 200;
+    let (host, _seen) = witnesses(|_| {}).await;
+    let client = async |client: usize| {
+        for round in 0..ROUNDS {
+            let mut raw = Raw::tcp(&host).await;
+            raw.send(upgrade_request(&format!("/party/{}?_pk={client}", round % 5))).await;
+            for _ in 0..round % 7 {
+                tokio::task::yield_now().await;
+            }
+            end_by_reset(&raw.into_tcp());
+        }
+    };
+    futures_util::future::join_all((0..4).map(client)).await;
+    host.until(|host| host.connections_count() == 0).await;
+    empty(&host).await;
+    host.stop().await;
 }
 
 #[tokio::test]
@@ -294,6 +351,46 @@ async fn what_waits_for_the_101_counts_for_the_outbox() {
     assert_eq!(eve.next_text().await, "");
     assert_eq!(eve.closed().await.0, 1013);
     assert!(kept.seen.next().await.starts_with("eve closed: 1013"));
+}
+
+#[tokio::test]
+async fn a_room_that_fails_tells_who_waits_for_the_101_and_ends_without_them() {
+    let mut kept = Kept::new(|config| config.restarts_max = 0).await;
+    let mut ada = member(&kept.host, "lobby", "ada").await;
+    let mut bob = kept.ask("/party/lobby?_pk=bob").await;
+    ada.send("who").await;
+    assert_eq!(ada.next_text().await, "ada,bob");
+    ada.send("panic").await;
+    assert_eq!(ada.closed().await, (1011, "Room failed".to_owned()));
+    kept.host.until(|host| host.rooms_count() == 0).await;
+
+    kept.let_through(&mut bob).await;
+    assert_eq!(bob.next_text().await, "welcome");
+    assert_eq!(bob.closed().await, (1011, "Room failed".to_owned()));
+    bob.send(frame(CLOSE, close_payload(1011, ""))).await;
+    bob.ends().await;
+    drop((ada, bob));
+    kept.host.until(|host| host.connections_count() == 0).await;
+    assert_eq!(kept.seen.all(), [] as [String; 0]);
+}
+
+#[tokio::test]
+async fn a_room_sleeps_while_a_101_is_on_its_way_and_the_client_finds_it() {
+    let mut kept = Kept::new(|_| {}).await;
+    let mut bob = kept.ask("/party/lobby?_pk=bob").await;
+    kept.host.get("/party/lobby").await;
+    kept.host.hibernate("lobby").await;
+    kept.let_through(&mut bob).await;
+    assert_eq!(bob.next_text().await, "welcome");
+    bob.send(frame(TEXT, "who")).await;
+    assert_eq!(bob.next_text().await, "bob");
+
+    let eve = kept.ask("/party/lobby?_pk=eve").await;
+    bob.send(frame(TEXT, "who")).await;
+    assert_eq!(bob.next_text().await, "bob,eve");
+    kept.host.hibernate("lobby").await;
+    drop(eve);
+    assert_eq!(kept.seen.next().await, "eve closed: 1006 \"\" unclean, last");
 }
 
 #[tokio::test]
