@@ -65,7 +65,8 @@ pub struct Config {
     /// closed without an answer.
     pub header_timeout: Duration,
     /// How long a connection may be idle between two requests, and how long its client may take
-    /// nothing of an answer that waits for it. Default 75 s. Over it: the connection is closed.
+    /// nothing of an answer that waits for it, a 101 included. Default 75 s. Over it: the connection
+    /// is closed.
     pub keep_alive_timeout: Duration,
     /// How long a client may take to answer a Close, and to take what was sent before it.
     /// Default 5 s. Over it: the socket is cut, and `on_close` gets 1006. As long at

@@ -49,7 +49,8 @@ use crate::state::State;
 /// requests, how many connections there are and how long a slow reader of a plain answer is
 /// waited for (its room gives the body up at `outbox_bytes_max`), and that a refusal arrives
 /// although the client is still sending. [`Config::header_timeout`](crate::Config::header_timeout)
-/// and [`Config::keep_alive_timeout`](crate::Config::keep_alive_timeout) are without meaning.
+/// is without meaning, and [`Config::keep_alive_timeout`](crate::Config::keep_alive_timeout) but for
+/// a 101 that the outer server does not send.
 ///
 /// When the host shuts down, or has ended, requests are answered 503.
 ///

@@ -329,11 +329,12 @@ mod tests {
 
     use bytes::Bytes;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio::net::TcpListener;
     use tokio::task::{LocalSet, spawn_local, yield_now};
 
     use super::*;
     use crate::clock::Clock;
-    use crate::outlet::Outlet;
+    use crate::outlet::{Ending, Outlet};
 
     /// Takes and gives one byte at a time, is not ready at every second poll, keeps up to four bytes
     /// until they are flushed, and remembers one waker, whoever waits for what.
@@ -580,6 +581,26 @@ mod tests {
             drop(peer);
             assert!(outlet.has_unread(), "the end counts");
             assert_eq!(read.await.unwrap(), "ab");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_comes_behind_the_cut_ends_though_its_client_says_nothing() {
+        locally(async {
+            let (stream, _peer) = tokio::io::duplex(100);
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (tcp, _) = listener.accept().await.unwrap();
+            for transport in [Transport::Polled(Box::pin(stream)), Transport::Tcp(tcp.into_std().unwrap())] {
+                let outlet = Outlet::new(1 << 20);
+                outlet.write(&Bytes::from_static(b"kept"), std::slice::from_ref(&(0..4)));
+                outlet.cut();
+                let (mut reading, writing) = transport.land().unwrap();
+                outlet.arrive(writing);
+                assert_eq!(reading.read(&mut [0; 4]).await.unwrap(), 0);
+                assert!(!outlet.is_behind() && outlet.ending() == Some(Ending::Lost));
+            }
         })
         .await;
     }

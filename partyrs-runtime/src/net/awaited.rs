@@ -4,8 +4,9 @@
 //! the room takes the client in, in its turn among the events, while hyper is still writing the
 //! 101; what the room sends is kept until the socket comes out of hyper.
 //!
-//! The difficulty is the client that never takes its 101. Nobody waits for it: not its room, and
-//! no longer than for a client that is silent, or that does not answer a Close.
+//! The difficulty is the client that never takes its 101. Its room does not wait for it, and it is
+//! given up like one that is silent or does not answer a Close, after `keep_alive_timeout` at last. Its
+//! place among `connections_max` is taken all the time, so there are never more of these either.
 
 use std::io;
 use std::rc::Rc;
@@ -22,14 +23,19 @@ use crate::event::{Arrival, Inlet, RoomEvent};
 use crate::mailbox::Mailbox;
 use crate::outlet::{Ending, Outlet};
 use crate::pulse::{Pulse, Watch};
+use crate::state::Ticket;
+use crate::transport::Transport;
 
 /// A client whose 101 is on its way.
 pub(crate) struct Awaited {
     pub(crate) room: RoomAddress,
     pub(crate) config: Arc<Config>,
     pub(crate) clock: Clock,
-    /// Ends by an error if the client goes away before its 101.
-    pub(crate) socket: oneshot::Receiver<Accepted>,
+    /// The connection's place among `connections_max`.
+    pub(crate) ticket: Ticket,
+    /// The stream, with what the client sent right behind its request. Ends by an error if the client
+    /// goes away before its 101.
+    pub(crate) socket: oneshot::Receiver<(Transport, Vec<u8>)>,
 }
 
 /// The reading half that is to be.
@@ -49,7 +55,7 @@ struct Begin {
 impl Arrival for Awaited {
     fn land(mut self: Box<Self>) -> io::Result<(Rc<Outlet>, Box<dyn Inlet>)> {
         match self.socket.try_recv() {
-            Ok(accepted) => return Box::new(accepted).land(),
+            Ok(socket) => return Box::new(self.with(socket)).land(),
             // Its end has been told: the channel must not be asked again.
             Err(TryRecvError::Closed) => return Err(io::ErrorKind::ConnectionAborted.into()),
             Err(TryRecvError::Empty) => {}
@@ -61,13 +67,14 @@ impl Arrival for Awaited {
         Ok((Rc::clone(&outlet), Box::new(Beginning { outlet, config, begin })))
     }
 
-    fn refuse(self: Box<Self>, close: CloseFrame) {
+    fn refuse(mut self: Box<Self>, close: CloseFrame) {
         // A shard that is being dropped has no runtime any more; its sockets are cut.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
+            let socket = self.clock.timeout(self.config.close_timeout, &mut self.socket).await;
             // Who has gone away needs no answer.
-            if let Some(Ok(accepted)) = self.clock.timeout(self.config.close_timeout, self.socket).await {
-                Box::new(accepted).refuse(close);
+            if let Some(Ok(socket)) = socket {
+                Box::new(self.with(socket)).refuse(close);
             }
         });
     }
@@ -76,15 +83,13 @@ impl Arrival for Awaited {
 impl Awaited {
     /// Brings the socket to its outlet as soon as it is there; it is read when the room says so.
     async fn arrive(mut self: Box<Self>, outlet: Rc<Outlet>, begun: oneshot::Receiver<Begin>) {
-        let reading = match self.accepted(&outlet).await.map(|accepted| accepted.land_behind(&outlet)) {
-            Some(Ok(reading)) => Some(Box::new(reading)),
-            Some(Err(error)) => {
-                tracing::warn!(room = %self.room, %error, "socket cannot be used");
+        let reading = match self.arrived(&outlet).await {
+            Some(socket) => self.land_behind(socket, &outlet),
+            None => {
+                drop(self);
                 None
             }
-            None => None,
         };
-        drop(self);
         if reading.is_none() {
             outlet.cut();
         }
@@ -95,18 +100,37 @@ impl Awaited {
     }
 
     /// The socket, unless the client is given up before it comes.
-    async fn accepted(&mut self, outlet: &Outlet) -> Option<Accepted> {
-        let ending = tokio::select! {
-            biased;
-            accepted = &mut self.socket => return accepted.ok(),
-            ending = outlet.ended() => ending,
-        };
-        match ending {
-            Ending::Closed { .. } | Ending::Violated { .. } => {
-                self.clock.timeout(self.config.close_timeout, &mut self.socket).await?.ok()
+    async fn arrived(&mut self, outlet: &Outlet) -> Option<(Transport, Vec<u8>)> {
+        let (clock, config) = (&self.clock, &self.config);
+        let given_up = async {
+            match outlet.ended().await {
+                Ending::Closed { .. } | Ending::Violated { .. } => clock.sleep(config.close_timeout).await,
+                Ending::Answered | Ending::Lost => {}
             }
-            Ending::Answered | Ending::Lost => None,
+        };
+        tokio::select! {
+            biased;
+            socket = &mut self.socket => socket.ok(),
+            () = given_up => None,
+            // Whatever pings are set to.
+            () = clock.sleep(config.keep_alive_timeout) => None,
         }
+    }
+
+    fn land_behind(self, socket: (Transport, Vec<u8>), outlet: &Rc<Outlet>) -> Option<Box<Reading>> {
+        let room = self.room.clone();
+        match self.with(socket).land_behind(outlet) {
+            Ok(reading) => Some(Box::new(reading)),
+            Err(error) => {
+                tracing::warn!(%room, %error, "socket cannot be used");
+                None
+            }
+        }
+    }
+
+    fn with(self, (transport, read_ahead): (Transport, Vec<u8>)) -> Accepted {
+        let Self { config, clock, ticket, .. } = self;
+        Accepted { transport, read_ahead, config, clock, ticket }
     }
 }
 

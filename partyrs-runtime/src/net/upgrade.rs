@@ -92,29 +92,29 @@ pub(crate) async fn accept<B>(state: Arc<State>, target: Target, request: Reques
     let protocol = protocol_to_tell(&head, refusal.as_ref());
     let config = Arc::clone(target.party.config());
     let (room, clock) = (target.address.clone(), state.clock.clone());
-    let socket = async move {
-        let (transport, read_ahead) = take_socket(on_upgrade, &room).await?;
-        Some(Accepted { transport, read_ahead, config, clock, ticket })
-    };
     match refusal {
         Some(close) => {
             state.upgrades.spawn(async move {
-                if let Some(accepted) = socket.await {
-                    Box::new(accepted).refuse(close);
+                if let Some((transport, read_ahead)) = take_socket(on_upgrade, &room).await {
+                    Box::new(Accepted { transport, read_ahead, config, clock, ticket }).refuse(close);
                 }
             });
         }
         None => {
-            let (arrives, arriving) = oneshot::channel();
+            let (mut arrives, socket) = oneshot::channel();
+            let awaited = Box::new(Awaited { room: room.clone(), config, clock, ticket, socket });
             state.upgrades.spawn(async move {
-                if let Some(accepted) = socket.await {
-                    // A room that has let go of the client cuts it.
-                    let _ = arrives.send(accepted);
+                let taken = tokio::select! {
+                    biased;
+                    taken = take_socket(on_upgrade, &room) => taken,
+                    // The client has been given up.
+                    () = arrives.closed() => None,
+                };
+                if let Some(socket) = taken {
+                    // Whom nobody waits for any more is cut.
+                    let _ = arrives.send(socket);
                 }
             });
-            let config = Arc::clone(target.party.config());
-            let (room, clock) = (target.address.clone(), state.clock.clone());
-            let awaited = Box::new(Awaited { room, config, clock, socket: arriving });
             let mut joined = Box::pin(join(Arc::clone(&state), target, head, id, awaited));
             if state.clock.timeout(JOIN_PATIENCE, &mut joined).await.is_none() {
                 state.upgrades.spawn(joined);
