@@ -58,8 +58,8 @@ pub trait FromFrame: Sized + Send + 'static {
 
 /// What a party sends: anything that has one frame form.
 ///
-/// Implemented for [`Frame`], strings, bytes, [`Json<T>`] and [`MessagePack<T>`](crate::MessagePack); derive it on an enum or
-/// struct of your own. Deriving accepts lifetimes, so that a message can borrow.
+/// Implemented for [`Frame`], strings, bytes, [`Json<T>`] and [`MessagePack<T>`](crate::MessagePack);
+/// derive it on an enum or struct of your own. Deriving accepts lifetimes, so that a message can borrow.
 ///
 /// ```
 /// use partyrs::{Frame, IntoFrame};

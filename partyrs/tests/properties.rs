@@ -3,6 +3,7 @@
 //! shape, and no text costs more than its length.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use partyrs::{Frame, FromFrame, IntoFrame};
 use proptest::{
@@ -233,35 +234,67 @@ fn rubbish_is_an_answer_and_never_a_panic_nor_dear() {
     });
 }
 
+/// Texts of a length that is asked for, each a different trouble.
+const MAKES: [fn(usize) -> String; 15] = [
+    |n| format!(r#"{{"type":"fields","tree":{}"#, "[".repeat(n)),
+    |n| format!(r#"{{"x":{},"type":"nothing"}}"#, "[".repeat(n) + &"]".repeat(n)),
+    |n| r#"{"x":"#.repeat(n),
+    |n| format!(r#"{{"type":"fields","n":{}}}"#, "9".repeat(n)),
+    |n| format!(r#"{{"type":"nothing"{}}}"#, r#","type":"map""#.repeat(n)),
+    |n| format!(r#"{{{}"type":"nothing"}}"#, r#""\u0078":1,"#.repeat(n)),
+    |n| format!(r#"{{"type":"{}"}}"#, "\\u00e9".repeat(n)),
+    |n| format!(r#"{{"type":"rest","id":1{}}}"#, r#","x":1"#.repeat(n)),
+    |n| format!(r#"{{"type":"fields"{}}}"#, r#","text":"a""#.repeat(n)),
+    |n| format!(r#"{{"type":"fields","text":"{}","n":1,"tree":1}}"#, "\\n".repeat(n)),
+    |n| format!(r#"{{"c":[{}1],"t":"Two"}}"#, "1,".repeat(n)),
+    |n| "{\"type\":".repeat(n),
+    |n| format!(r#"{{"list":[{}],"type":"fields","text":"","n":1,"tree":1}}"#, odd_points(n)),
+    |n| format!(r#"{{"type":"fields","text":"","n":1,"tree":1,"list":[{}]}}"#, odd_points(n)),
+    |n| {
+        let keys: String = (0..n).map(|key| format!(r#""\u0078{key}":{{"name":"\u00e9"}},"#)).collect();
+        format!(r#"{{{keys}"id":1,"type":"rest"}}"#)
+    },
+];
+
+/// Objects that no reader may take in one glance.
+fn odd_points(count: usize) -> String {
+    vec![r#"{"x":-0,"why":"\u00e9\n"}"#; count].join(",")
+}
+
 /// What is twice as long allocates twice as much at most, whatever it is.
 #[test]
 fn no_text_allocates_more_than_in_proportion_to_its_length() {
-    type Make = fn(usize) -> String;
-    let makes: [Make; 12] = [
-        |n| format!(r#"{{"type":"fields","tree":{}"#, "[".repeat(n)),
-        |n| format!(r#"{{"x":{},"type":"nothing"}}"#, "[".repeat(n) + &"]".repeat(n)),
-        |n| r#"{"x":"#.repeat(n),
-        |n| format!(r#"{{"type":"fields","n":{}}}"#, "9".repeat(n)),
-        |n| format!(r#"{{"type":"nothing"{}}}"#, r#","type":"map""#.repeat(n)),
-        |n| format!(r#"{{{}"type":"nothing"}}"#, r#""\u0078":1,"#.repeat(n)),
-        |n| format!(r#"{{"type":"{}"}}"#, "\\u00e9".repeat(n)),
-        |n| format!(r#"{{"type":"rest","id":1{}}}"#, r#","x":1"#.repeat(n)),
-        |n| format!(r#"{{"type":"fields"{}}}"#, r#","text":"a""#.repeat(n)),
-        |n| format!(r#"{{"type":"fields","text":"{}","n":1,"tree":1}}"#, "\\n".repeat(n)),
-        |n| format!(r#"{{"c":[{}1],"t":"Two"}}"#, "1,".repeat(n)),
-        |n| "{\"type\":".repeat(n),
-    ];
-    let cost = |make: Make, n: usize| {
+    let cost = |make: fn(usize) -> String, n: usize| {
         let frame = Frame::text(make(n));
         let counted = allocation_counter::measure(|| {
             let _ = (Beside::from_frame(frame.clone()), Under::from_frame(frame.clone()));
         });
         (counted.count_total, counted.bytes_total)
     };
-    for (index, make) in makes.into_iter().enumerate() {
+    for (index, make) in MAKES.into_iter().enumerate() {
         let ((small_count, small_bytes), (large_count, large_bytes)) =
             (cost(make, 4_000), cost(make, 16_000));
         assert!(large_count <= 4 * small_count + 64, "{index}: {small_count} and {large_count}");
         assert!(large_bytes <= 5 * small_bytes + 65_536, "{index}: {small_bytes} and {large_bytes}");
+    }
+}
+
+/// A reader that looks at all that it has read again and again takes 4,096 times as long for what is 64
+/// times as long. Between that and 64 is so much room that no machine's other work fills it every time.
+#[test]
+fn no_text_takes_much_longer_than_in_proportion_to_its_length() {
+    const TIMES: usize = 64;
+    let time = |make: fn(usize) -> String, n: usize| {
+        let frame = Frame::text(make(n));
+        let start = Instant::now();
+        let _ = (Beside::from_frame(frame.clone()), Under::from_frame(frame));
+        start.elapsed()
+    };
+    for (index, make) in MAKES.into_iter().enumerate() {
+        let is_linear = (0..10).any(|_| {
+            let (small, large) = (time(make, 1_000), time(make, TIMES * 1_000));
+            large < small * (8 * TIMES as u32)
+        });
+        assert!(is_linear, "text {index}");
     }
 }

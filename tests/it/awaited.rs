@@ -118,6 +118,19 @@ async fn block_the_shard(host: &TestHost) -> std::sync::mpsc::Sender<()> {
     go_on
 }
 
+/// A room whose hook waits with one message of a member, and whose queue is full of the next.
+async fn full() -> (TestHost, Arc<Semaphore>, Seen, Raw) {
+    let (host, let_through, mut seen) = busy().await;
+    let_through.add_permits(2);
+    let mut ada = Raw::member(&host, "lobby", "ada").await;
+    ada.send(frame(TEXT, "0")).await;
+    assert_eq!(seen.next().await, "ada said 0");
+    // The answer to the ping shows that all before it is out of the reader's hands.
+    ada.send([frame(TEXT, "1"), frame(TEXT, "2"), frame(PING, "")].concat()).await;
+    assert_eq!(ada.next().await.0, PONG);
+    (host, let_through, seen, ada)
+}
+
 /// Shows that nobody is left in any room.
 async fn empty(host: &TestHost) {
     host.until(|host| {
@@ -186,14 +199,7 @@ async fn who_goes_away_before_the_room_has_looked_leaves_nothing() {
 #[tokio::test]
 async fn who_goes_away_while_the_101_waits_for_a_place_leaves_nothing() {
     for behind in [&[][..], &[TEXT]] {
-        let (host, let_through, mut seen) = busy().await;
-        let_through.add_permits(2);
-        let mut ada = Raw::member(&host, "lobby", "ada").await;
-        ada.send(frame(TEXT, "0")).await;
-        assert_eq!(seen.next().await, "ada said 0");
-        ada.send([frame(TEXT, "1"), frame(TEXT, "2"), frame(PING, "")].concat()).await;
-        assert_eq!(ada.next().await.0, PONG);
-
+        let (host, let_through, mut seen, ada) = full().await;
         let mut bob = Raw::tcp(&host).await;
         bob.send([upgrade_request("/party/lobby?_pk=bob").as_bytes(), behind].concat()).await;
         host.until(|host| host.connections_count() == 2).await;
@@ -428,23 +434,15 @@ async fn a_host_without_a_place_for_the_room_says_so_behind_the_101() {
     kept.host.until(|host| host.connections_count() == 1).await;
 }
 
-/// The hook has the first message, and the queue of the room the second.
 #[tokio::test]
 async fn a_101_waits_a_while_for_a_place_in_the_queue_and_goes_out_without_one() {
-    let (host, let_through, mut seen) = busy().await;
-    let_through.add_permits(2);
-    let mut ada = Raw::member(&host, "lobby", "ada").await;
-    ada.send(frame(TEXT, "0")).await;
-    assert_eq!(seen.next().await, "ada said 0");
-    // The answer to the ping shows that all before it is out of the reader's hands.
-    ada.send([frame(TEXT, "1"), frame(TEXT, "2"), frame(PING, "")].concat()).await;
-    assert_eq!(ada.next().await.0, PONG);
-
+    let (host, let_through, _seen, _ada) = full().await;
     let mut bob = Raw::tcp(&host).await;
     bob.send(upgrade_request("/party/lobby?_pk=bob")).await;
     host.until(|host| host.connections_count() == 2).await;
     host.advance(PATIENCE - MOMENT);
     host.get("/party/elsewhere").await;
+    assert!(bob.has_heard_nothing());
     host.advance(MOMENT);
     assert_eq!(bob.answer().await.status, 101);
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use partyrs_runtime::testing::{TestHost, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -127,6 +128,11 @@ impl Raw {
     /// Shows that the server ends TCP, in order and without another byte.
     pub(crate) async fn ends(&mut self) {
         assert_eq!(self.try_next().await, None);
+    }
+
+    /// Whether nothing has come that was not read.
+    pub(crate) fn has_heard_nothing(&self) -> bool {
+        self.tcp.buffer().is_empty() && self.tcp.get_ref().peek(&mut [0]).now_or_never().is_none()
     }
 
     pub(crate) fn into_tcp(self) -> TcpStream {
